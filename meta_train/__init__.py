@@ -1,0 +1,1 @@
+"""Learned optimizers and meta-gradients; imports `tasks` and `search_space`, never `discover`."""
