@@ -1,0 +1,54 @@
+"""How the tasks on real data of one family differ: initialisation, wrong labels, and the scales of the inputs."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tasks.contracts import PyTree, Split
+from tasks.data import Dataset
+from tasks.streams import draw
+
+Config = dict[str, jax.Array]
+
+
+def sample(key: jax.Array, inputs: int, vary: float) -> Config:
+    """Draw a configuration; `vary` 0 is the plain task, 1 the full range.
+
+    init_scale f32[]: multiplies the initial weights, log-normal. label_noise f32[]: probability in [0, 0.2] that a training
+    label is replaced. input_scale f32[inputs]: multiplies the inputs, log-normal, which worsens the conditioning.
+    """
+    init_key, noise_key, input_key = jax.random.split(key, 3)
+    return {
+        "init_scale": jnp.exp(0.5 * vary * jax.random.normal(init_key)),
+        "label_noise": 0.2 * vary * jax.random.uniform(noise_key),
+        "input_scale": jnp.exp(0.5 * vary * jax.random.normal(input_key, (inputs,))),
+    }
+
+
+def minibatch(data: Dataset, config: Config, key: jax.Array, split: Split, size: int) -> dict[str, jax.Array]:
+    """Draw `size` training examples, or return a whole held-out part: x f32[N, D], y i32[N].
+
+    Which training labels are wrong is fixed by the example, as in a badly labelled data set; held-out labels are right.
+    """
+    part = data.part(split)
+    x, y = jnp.asarray(part.x), jnp.asarray(part.y)
+    if split == "train":
+        rows = draw(key, size, part.size)
+        chance, wrong = _wrong_labels(part.size, data.classes)
+        x, y = x[rows], jnp.where(chance[rows] < config["label_noise"], wrong[rows], y[rows])
+    return {"x": x * config["input_scale"], "y": y}
+
+
+def _wrong_labels(size: int, classes: int) -> tuple[jax.Array, jax.Array]:
+    """For each example the label noise from which on it is mislabelled, f32[N], and its wrong label, i32[N]."""
+    random = np.random.default_rng(1)
+    chance = random.random(size, np.float32)
+    return jnp.asarray(chance), jnp.asarray(random.integers(0, classes, size, np.int32))
+
+
+def cross_entropy(logits: PyTree, labels: jax.Array) -> jax.Array:
+    """Mean cross-entropy in nats of logits f32[N, C] and labels i32[N]: f32[]."""
+    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - chosen)
