@@ -1,0 +1,39 @@
+# Each target makes its own .venv first; it needs python3 (3.11 or newer) with pip, make, and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/discover search --preset demo
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
+
+lint: $(VENV)/.installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.installed-tests
+	$(BIN)/discover bench interpreter
+	$(BIN)/discover bench micro
+	$(BIN)/discover bench proposals
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[tests]'
+	touch $@ $(VENV)/.installed
