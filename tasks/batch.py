@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.contracts import PyTree, Split, Task, TaskFamily
-from tasks.streams import step_key
+from tasks.streams import derive
 
-_EVALUATION = -1  # a step that no training reaches
+_INIT, _EVALUATION = -1, -2  # numbers that no step of a training has
 
 
 @jax.tree_util.register_dataclass
@@ -39,11 +39,9 @@ class TaskBatch:
         seeds: int = 1,
     ) -> TaskBatch:
         """Sample `tasks` configurations and `seeds` keys for each; task t and seed s do not depend on how many there are."""
-        config_key, seed_key = jax.random.split(key)
-        configs = jax.vmap(lambda t: family.sample(jax.random.fold_in(config_key, t)))(jnp.arange(tasks))
-        keys = jax.vmap(
-            lambda t: jax.vmap(lambda s: jax.random.fold_in(jax.random.fold_in(seed_key, t), s))(jnp.arange(seeds))
-        )(jnp.arange(tasks))
+        config_key, seed_key = derive(key, 0), derive(key, 1)
+        configs = jax.vmap(lambda t: family.sample(derive(config_key, t)))(jnp.arange(tasks))
+        keys = jax.vmap(lambda t: jax.vmap(lambda s: derive(derive(seed_key, t), s))(jnp.arange(seeds)))(jnp.arange(tasks))
         return cls(family, configs, keys, jnp.asarray(learning_rates, jnp.float32))
 
     @property
@@ -76,7 +74,7 @@ class TaskBatch:
         rates = self.shape[2]
 
         def one(config: PyTree, key: jax.Array, _: jax.Array) -> PyTree:
-            params = self.family.task(config).init(jax.random.fold_in(key, 0))
+            params = self.family.task(config).init(derive(key, _INIT))
             return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rates, *leaf.shape)), params)
 
         return self._map(one, jnp.zeros(self.size))
@@ -86,10 +84,10 @@ class TaskBatch:
 
         def one(config: PyTree, key: jax.Array, params: PyTree) -> PyTree:
             task = self.family.task(config)
-            key = step_key(key, step)
+            key = derive(key, step)
             batch = task.batch(key, "train")
             # hash again for the model's own noise, so that it is independent of the rows that were drawn
-            return jax.vmap(jax.grad(task.loss), (0, None, None))(params, batch, step_key(key, 0))
+            return jax.vmap(jax.grad(task.loss), (0, None, None))(params, batch, derive(key, 0))
 
         return self._map(one, params)
 
@@ -98,9 +96,9 @@ class TaskBatch:
 
         def one(config: PyTree, key: jax.Array, params: PyTree) -> jax.Array:
             task = self.family.task(config)
-            key = step_key(key, _EVALUATION)
+            key = derive(key, _EVALUATION)
             batch = task.batch(key, split)
-            return jax.vmap(task.loss, (0, None, None))(params, batch, step_key(key, 0))
+            return jax.vmap(task.loss, (0, None, None))(params, batch, derive(key, 0))
 
         return self._map(one, params)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Dataset:
         return getattr(self, split)
 
 
-@lru_cache(maxsize=None)
+@cache
 def digits() -> Dataset:
     """8x8 images of handwritten digits, 64 inputs, 10 classes: 1181 + 256 + 360 examples.
 
@@ -49,7 +49,7 @@ def digits() -> Dataset:
     return _split(x, y, valid=256, test=360)
 
 
-@lru_cache(maxsize=None)
+@cache
 def pooled_digits() -> Dataset:
     """The digits averaged over blocks of 2x4 pixels: 8 inputs. Labels are still the 10 digits."""
     x, y = _digits()
@@ -57,7 +57,7 @@ def pooled_digits() -> Dataset:
     return _split(blocks.reshape(-1, 8), y, valid=256, test=360)
 
 
-@lru_cache(maxsize=None)
+@cache
 def breast_cancer() -> Dataset:
     """30 measurements of cell nuclei, 2 classes: 341 + 114 + 114 examples (scikit-learn's `load_breast_cancer`)."""
     from sklearn.datasets import load_breast_cancer

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from tasks import data, mlp, variation
 from tasks.contracts import PyTree, Split, Task
+from tasks.streams import derive
 
 BASE_WIDTH = 32
 
@@ -61,7 +62,7 @@ class MicroMLP:
     def sample(self, key: jax.Array) -> variation.Config:
         groups = jnp.arange(10, dtype=jnp.int32) % 4
         if self.vary > 0:
-            groups = jax.random.permutation(jax.random.fold_in(key, 0), groups)
+            groups = jax.random.permutation(derive(key, 3), groups)
         return variation.sample(key, 8, self.vary) | {"groups": groups}
 
     def task(self, config: variation.Config) -> Task:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 
+from tasks import streams
 from tasks.contracts import PyTree, TensorMeta
 
 ACTIVATIONS: tuple[Callable[[jax.Array], jax.Array], ...] = (jax.nn.relu, jnp.tanh)
@@ -16,12 +18,10 @@ def init(key: jax.Array, sizes: Sequence[int], scale: jax.Array | float = 1.0) -
     """Draw weights of variance scale² / fan_in (LeCun et al., "Efficient BackProp", 1998); biases are 0."""
 
     def layer(key: jax.Array, fan_in: int, fan_out: int) -> PyTree:
-        weights = jax.random.normal(key, (fan_in, fan_out)) * (scale / fan_in**0.5)
+        weights = streams.normal(key, (fan_in, fan_out)) * (scale / fan_in**0.5)
         return {"w": weights, "b": jnp.zeros(fan_out)}
 
-    keys = jax.random.split(key, len(sizes) - 1)
-    pairs = zip(keys, sizes[:-1], sizes[1:], strict=True)
-    return {f"layer_{i}": layer(*pair) for i, pair in enumerate(pairs)}
+    return {f"layer_{i}": layer(streams.derive(key, i), *pair) for i, pair in enumerate(pairwise(sizes))}
 
 
 def apply(
@@ -50,5 +50,4 @@ def metadata(sizes: Sequence[int], width: int, base: int) -> PyTree:
             "b": TensorMeta("vector", 1, fan_out, 1.0 if i == last else mult),
         }
 
-    pairs = zip(sizes[:-1], sizes[1:], strict=True)
-    return {f"layer_{i}": layer(i, *pair) for i, pair in enumerate(pairs)}
+    return {f"layer_{i}": layer(i, *pair) for i, pair in enumerate(pairwise(sizes))}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.contracts import PyTree, Split, Task, TensorMeta
-from tasks.streams import draw
+from tasks.streams import derive, draw, normal, uniform
 
 _TABLE = 1024  # minibatches of noise
 
@@ -31,28 +31,26 @@ class NoisyQuadratic:
 
     def sample(self, key: jax.Array) -> PyTree:
         """condition f32[], noise f32[], target {matrix, vector}, left f32[rows, rows] and right f32[cols, cols] rotations."""
-        keys = jax.random.split(key, 6)
-        spread = self.vary * jax.random.uniform(keys[0], (2,), minval=-1.0)
+        spread = self.vary * (2.0 * uniform(derive(key, 0), (2,)) - 1.0)
         rotate = self.vary > 0
         return {
             "condition": 10.0 ** (2.0 + 2.0 * spread[0]),
             "noise": 10.0 ** (-1.0 + spread[1]),
             "target": {
-                "matrix": jax.random.normal(keys[2], (self.rows, self.cols)),
-                "vector": jax.random.normal(keys[3], (self.cols,)),
+                "matrix": normal(derive(key, 1), (self.rows, self.cols)),
+                "vector": normal(derive(key, 2), (self.cols,)),
             },
-            "left": jax.random.orthogonal(keys[4], self.rows) if rotate else jnp.eye(self.rows),
-            "right": jax.random.orthogonal(keys[5], self.cols) if rotate else jnp.eye(self.cols),
+            "left": _rotation(derive(key, 3), self.rows) if rotate else jnp.eye(self.rows),
+            "right": _rotation(derive(key, 4), self.cols) if rotate else jnp.eye(self.cols),
         }
 
     def task(self, config: PyTree) -> Task:
         roots = self._root_curvature(config["condition"])
 
         def init(key: jax.Array) -> PyTree:
-            matrix, vector = jax.random.split(key)
             return {
-                "matrix": jax.random.normal(matrix, (self.rows, self.cols)),
-                "vector": jax.random.normal(vector, (self.cols,)),
+                "matrix": normal(derive(key, 0), (self.rows, self.cols)),
+                "vector": normal(derive(key, 1), (self.cols,)),
             }
 
         def batch(key: jax.Array, split: Split) -> PyTree:
@@ -86,6 +84,11 @@ class NoisyQuadratic:
             "matrix": powers(self.rows, 0.25)[:, None] * powers(self.cols, 0.25)[None, :],
             "vector": powers(self.cols, 0.5),
         }
+
+
+def _rotation(key: jax.Array, size: int) -> jax.Array:
+    """A random orthogonal matrix, [size, size]; flips of axes do not matter here, so the signs stay as QR leaves them."""
+    return jnp.linalg.qr(normal(key, (size, size)))[0]
 
 
 def _noise(rows: int, cols: int) -> dict[str, np.ndarray]:

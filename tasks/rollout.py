@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from tasks.batch import TaskBatch
 from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status, all_finite
 
+_COSINE = Schedule()
+
 
 class Rollout(NamedTuple):
     """What became of the members; a failed one has the loss +inf from its failure on."""
@@ -38,7 +40,7 @@ def rollout(
     optimizer: BatchOptimizer,
     *,
     steps: jax.Array | int,
-    schedule: Schedule = Schedule(),
+    schedule: Schedule = _COSINE,
     evals: int = 5,
     splits: tuple[Split, ...] = ("valid",),
     keep_params: bool = False,

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.contracts import PyTree, Split
 from tasks.data import Dataset
-from tasks.streams import draw
+from tasks.streams import derive, draw, normal, uniform
 
 Config = dict[str, jax.Array]
 
@@ -19,11 +19,10 @@ def sample(key: jax.Array, inputs: int, vary: float) -> Config:
     init_scale f32[]: multiplies the initial weights, log-normal. label_noise f32[]: probability in [0, 0.2] that a training
     label is replaced. input_scale f32[inputs]: multiplies the inputs, log-normal, which worsens the conditioning.
     """
-    init_key, noise_key, input_key = jax.random.split(key, 3)
     return {
-        "init_scale": jnp.exp(0.5 * vary * jax.random.normal(init_key)),
-        "label_noise": 0.2 * vary * jax.random.uniform(noise_key),
-        "input_scale": jnp.exp(0.5 * vary * jax.random.normal(input_key, (inputs,))),
+        "init_scale": jnp.exp(0.5 * vary * normal(derive(key, 0))),
+        "label_noise": 0.2 * vary * uniform(derive(key, 1)),
+        "input_scale": jnp.exp(0.5 * vary * normal(derive(key, 2), (inputs,))),
     }
 
 
