@@ -78,17 +78,20 @@ def say_pid_and_sleep(path: str) -> None:
     time.sleep(60)
 
 
-def train_bits(width: int) -> str:
-    """A short training of a wide network; the bits of the result as text."""
+def train_bits(seed: int) -> str:
+    """A short training of a network wide enough for several threads; the bits of the result as text."""
     import jax
     import jax.numpy as jnp
 
     def loss(w: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
         return jnp.mean((jnp.tanh(x @ w[0]) @ w[1]) ** 2)
 
-    keys = jax.random.split(jax.random.key(width), 3)
-    w = (jax.random.normal(keys[0], (width, width)), jax.random.normal(keys[1], (width, 7)))
-    x = jax.random.normal(keys[2], (512, width))
-    for _ in range(5):
-        w = jax.tree.map(lambda a, b: a - 0.1 * b, w, jax.jit(jax.grad(loss))(w, x))
-    return str(loss(w, x).tobytes().hex()) + w[0].tobytes().hex()[:64]
+    @jax.jit
+    def train(key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, 3)
+        w = (jax.random.normal(keys[0], (256, 256)), jax.random.normal(keys[1], (256, 7)))
+        x = jax.random.normal(keys[2], (512, 256))
+        step = jax.value_and_grad(loss)
+        return jax.lax.scan(lambda w, _: (jax.tree.map(lambda a, b: a - 0.1 * b, w, step(w, x)[1]), step(w, x)[0]), w, length=20)[1]
+
+    return train(jax.random.key(seed)).tobytes().hex()
