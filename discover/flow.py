@@ -154,6 +154,12 @@ class Flow:
                 form.extend(pair)
         return tuple(form)
 
+    def live_slots(self, genome: Genome, walk: Walk) -> set[str]:
+        """Names of the slots that the update depends on, over any number of steps."""
+        assert walk.form is not None
+        reached = set(walk.form[1::2])
+        return {slot.name for slot in genome.slots if self.slot_node(genome, slot) in reached}
+
     def slot_node(self, genome: Genome, slot: Slot) -> int:
         """Node of a slot's value at the start of a step."""
         init = slot.init if isinstance(slot.init, str) else self.expression(slot.init, self.base(genome))

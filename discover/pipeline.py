@@ -1,0 +1,135 @@
+"""What a proposal passes before it may be trained: look-ups that are exact, then filters that may be wrong and are audited.
+
+kinds → exact_key (copies score or failure) → closed-loop probe → real_key (copies a score, never a failure) → fingerprint → training.
+The probe comes before `real_key` because it is cheaper on what it rejects, and a rule that it rejects has no score to copy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from discover.flow import Flow, LiveForm
+from discover.probe import probe
+from discover.schema import TRAINED
+from discover.strategies import Proposal
+from discover.subjects import REJECTED, TWIN, WAITING, Subject, executed
+from search_space.dataflow import Dataflow, dataflow
+from search_space.keys import exact_key, fingerprint, real_key
+
+EXACT, REAL, PRINT, RACED = "exact_key", "real_key", "fingerprint", "raced_out"
+PROBE_REASONS = ("nonfinite", "explodes", "no_motion", "no_descent")
+LOSSY = (PRINT, *PROBE_REASONS, RACED)
+"""Filters that may lose a good rule; their rejects are audited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What the pipeline decided: `outcome` is "trained" (still to be done), or the name of the filter that took the proposal."""
+
+    proposal: Proposal
+    subject: Subject
+    outcome: str
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Filters with their memory. Everything in it can be rebuilt from the subjects (`remember`)."""
+
+    flow: Flow
+    margin: float = 0.05
+    audit_share: float = 0.01
+    subjects: list[Subject] = field(default_factory=list)
+    by_form: dict[LiveForm, Subject] = field(default_factory=dict)
+    by_exact: dict[bytes, Subject] = field(default_factory=dict)
+    by_real: dict[bytes, Subject] = field(default_factory=dict)
+    by_print: dict[bytes, Subject] = field(default_factory=dict)
+
+    def admit(self, proposal: Proposal, generation: int) -> Ticket:
+        """Pass one legal proposal through all filters."""
+        form = proposal.walk.form
+        assert form is not None, "only legal genomes are proposed"
+        subject = self.by_form.get(form)
+        if subject is not None:
+            return Ticket(proposal, subject, EXACT)
+        program = executed(proposal.genome, proposal.walk, self.flow)
+        flow = dataflow(program)
+        exact = exact_key(program, flow)
+        subject = self.by_exact.get(exact)
+        if subject is not None:
+            self.by_form[form] = subject
+            return Ticket(proposal, subject, EXACT)
+        subject = Subject(len(self.subjects), program, generation, proposal.parent, proposal.origin, exact)
+        outcome = self._filter(subject, flow) if proposal.origin != "start" else self._accept(subject, flow)
+        self.by_form[form] = subject
+        self.remember(subject)
+        return Ticket(proposal, subject, outcome)
+
+    def _accept(self, subject: Subject, flow: Dataflow) -> str:
+        """Starts are trained whatever the filters think of them."""
+        subject.measure(flow)
+        subject.real = real_key(subject.program, flow)
+        subject.print = fingerprint(subject.program, flow)[0]
+        return TRAINED
+
+    def _filter(self, subject: Subject, flow: Dataflow) -> str:
+        """Look for a reason not to train; sets the subject's status, reason and keys."""
+        hypers = {h.name: h.default for h in subject.program.hypers}
+        found = probe(flow, hypers, self.margin)
+        subject.gain = found.gain if found.reason is None else None
+        if found.reason is not None:
+            return _reject(subject, found.reason)
+        subject.measure(flow)
+        subject.real = real_key(subject.program, flow)
+        same = self.by_real.get(subject.real) if subject.real else None
+        if same is not None and same.known_score() is not None:
+            return _twin(subject, same, REAL)
+        subject.print = fingerprint(subject.program, flow)[0]
+        alike = self.by_print.get(subject.print) if subject.print else None
+        if alike is not None:
+            return _twin(subject, alike, PRINT)
+        return TRAINED
+
+    def remember(self, subject: Subject) -> None:
+        """Enter a new subject, or one read back from the run store, into the tables."""
+        assert subject.id == len(self.subjects)
+        self.subjects.append(subject)
+        self.by_exact[subject.exact] = subject
+        if subject.twin is None and subject.status != REJECTED or subject.reason == RACED:
+            if subject.print:
+                self.by_print.setdefault(subject.print, subject)
+        if subject.real and subject.status in (WAITING, TRAINED):
+            self.by_real.setdefault(subject.real, subject)
+
+    def audited(self, subject: Subject) -> bool:
+        """Whether a lossy reject belongs to the random share that is trained anyway: a function of its key, so order does not matter."""
+        lossy = subject.reason in LOSSY and subject.status in (REJECTED, TWIN)
+        return lossy and crc32(subject.exact) / 2**32 < self.audit_share
+
+
+def settle(subject: Subject, score: float | None, reason: str = "") -> None:
+    """Record how training ended: a score, or the reason why there is none."""
+    if score is None:
+        _reject(subject, reason)
+    else:
+        subject.status, subject.score = TRAINED, score
+
+
+def count_outcomes(tickets: list[Ticket]) -> Counter[str]:
+    """Proposals by outcome, after training: a proposal sent to training counts as "trained" or by its reason for failing."""
+    counts: Counter[str] = Counter()
+    for ticket in tickets:
+        failed = ticket.outcome == TRAINED and ticket.subject.status != TRAINED
+        counts[ticket.subject.reason if failed else ticket.outcome] += 1
+    return counts
+
+
+def _reject(subject: Subject, reason: str) -> str:
+    subject.status, subject.reason = REJECTED, reason
+    return reason
+
+
+def _twin(subject: Subject, twin: Subject, reason: str) -> str:
+    subject.status, subject.reason, subject.twin = TWIN, reason, twin
+    return reason
