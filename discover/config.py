@@ -1,0 +1,206 @@
+"""The complete configuration of a search by training, as data: it is stored with the run and re-runs it. Imports no jax.
+
+How many workers do the work is not part of it: results must not depend on that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from discover.errors import UserError
+from search_space.ops import OPS
+from search_space.program import KINDS, Kind
+from tasks.errors import TaskError
+
+StrategyName = Literal["evolution", "random", "hyper"]
+STRATEGIES = ("evolution", "random", "hyper")
+BASELINES = ("sgd", "momentum", "adam", "lion")
+
+
+def log_grid(low: float, high: float, count: int) -> tuple[float, ...]:
+    """`count` learning rates from low to high, evenly spaced in the logarithm."""
+    step = math.log(high / low) / max(1, count - 1)
+    return tuple(low * math.exp(step * i) for i in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """Everything that the result of a search depends on. `None` limits mean no limit; units are in the names."""
+
+    preset: str = "digits"
+    tasks: tuple[str, ...] = ("digits_mlp",)
+    start: tuple[str, ...] = ("sgd",)
+    seed: int = 0
+    max_proposals: int | None = None
+    budget_seconds: float | None = 600.0
+    strategy: StrategyName = "evolution"
+
+    # what may be proposed
+    ops: tuple[str, ...] = ()
+    """Primitives that mutations may insert; empty means `DEFAULT_OPS`."""
+    max_slots: int = 4
+    max_statements: int = 30
+    slot_kinds: tuple[Kind, ...] = ("full", "tensor")
+
+    # evolution
+    generation: int = 500
+    """Proposals in flight: asked whole, then told whole."""
+    population: int = 1000
+    tournament: int = 2
+    restart_patience: int = 20_000
+    """Proposals without a better score before a restart; 0 means never."""
+    restart_from: Literal["start", "best"] = "best"
+
+    # filters
+    probe_margin: float = 0.05
+    audit_share: float = 0.01
+
+    # training
+    steps: int = 200
+    instances: int = 1
+    """Task configurations sampled from each family."""
+    seeds: int = 2
+    rates: tuple[float, ...] = log_grid(1e-3, 1.0, 4)
+    batch: int = 16
+    """Programs in one job."""
+    rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
+    rung_keep: tuple[float, ...] = (0.35, 0.5)
+    rung_window: int = 512
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.05
+    nest: Literal["programs", "steps"] = "programs"
+    """Outermost loop of a job: over programs, or over steps with the gradients of all programs at once."""
+
+    # what is kept and how it is reported
+    hall: int = 8
+    hall_seeds: int = 4
+    held_out: tuple[str, ...] = ("digits_autoencoder",)
+    baselines: tuple[str, ...] = BASELINES
+    final_seeds: int = 8
+    final_rates: int = 8
+    """Learning rates tried for each rule of the final table, refined around its best."""
+    final_trials: int = 8
+    """Draws of the other hyperparameters from their priors, for each rule that has any."""
+
+    # hard limits of one job
+    job_seconds: float = 300.0
+    job_memory_mb: float | None = 8192.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def allowed_ops(self) -> tuple[str, ...]:
+        """The primitives of the search space, sorted."""
+        return tuple(sorted(self.ops or DEFAULT_OPS))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `from_json` gives an equal configuration back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchConfig:
+        """Read a stored configuration. Raises `UserError` for unknown fields and wrong values."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise UserError(f"unknown configuration field '{unknown[0]}'; allowed: {', '.join(sorted(known))}")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+
+
+DEFAULT_OPS = tuple(
+    name
+    for name, op in OPS.items()
+    if name not in {"every", "is_first", "where", "less", "invert", "e", "pi", "exp10", "exp2", "log2", "log10", "amin", "norm1", "std"}
+)
+"""What mutations insert unless told otherwise: no two of a kind that differ by a constant factor, no step control but bias correction."""
+
+
+def _check(config: SearchConfig) -> None:
+    """One clear line for each wrong value."""
+    _check_numbers(config)
+    _choice("strategy", config.strategy, STRATEGIES)
+    _choice("restart_from", config.restart_from, ("start", "best"))
+    _choice("schedule", config.schedule, ("cosine", "constant"))
+    _choice("nest", config.nest, ("programs", "steps"))
+    for kind in config.slot_kinds:
+        _choice("slot_kinds", kind, KINDS)
+    for op in config.ops:
+        if op not in OPS:
+            raise UserError(f"unknown primitive '{op}'; allowed: {', '.join(sorted(OPS))}")
+    if not config.tasks:
+        raise UserError("tasks is empty: name at least one")
+    for task in (*config.tasks, *config.held_out):
+        _check_task(task)
+    if not config.start:
+        raise UserError("start is empty: name at least one rule")
+    if not config.rates or any(not (0 < rate < math.inf) for rate in config.rates):
+        raise UserError("rates must be one or more positive learning rates")
+    _check_rungs(config.rung_fractions, config.rung_keep)
+
+
+def _check_numbers(config: SearchConfig) -> None:
+    for name, (low, high) in _RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not (low <= value <= high):
+            upper = "" if high == math.inf else f" and at most {high:g}"
+            raise UserError(f"{name} must be at least {low:g}{upper}, not {value:g}")
+    if config.max_proposals is None and config.budget_seconds is None:
+        raise UserError("a search needs a limit: give max_proposals or budget_seconds")
+    if config.tournament > config.population:
+        raise UserError(f"tournament ({config.tournament}) must not exceed population ({config.population})")
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1), "max_proposals": (1, math.inf), "budget_seconds": (1e-3, 1e9), "max_slots": (0, 16),
+    "max_statements": (1, 200), "generation": (1, 1e6), "population": (1, 1e6), "tournament": (1, 1e6),
+    "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024),
+    "seeds": (1, 1024), "batch": (1, 4096), "rung_window": (1, 1e6), "warmup": (0, 1), "hall": (1, 1000), "hall_seeds": (1, 1024),
+    "final_seeds": (2, 1024), "final_rates": (1, 1024), "final_trials": (1, 4096), "job_seconds": (1, 1e6), "job_memory_mb": (64, 1e9),
+}  # fmt: skip
+
+
+def _check_rungs(fractions: Sequence[float], keep: Sequence[float]) -> None:
+    rising = all(a < b for a, b in zip(fractions, fractions[1:], strict=False))
+    if not fractions or not rising or not 0 < fractions[0] or fractions[-1] != 1.0:
+        raise UserError("rung_fractions must rise from above 0 to exactly 1")
+    if len(keep) != len(fractions) - 1 or any(not 0 < share <= 1 for share in keep):
+        raise UserError(f"rung_keep must hold {len(fractions) - 1} shares in (0, 1], one for each rung but the last")
+
+
+def _check_task(spec: str) -> None:
+    from tasks.registry import parse
+
+    try:
+        parse(spec)
+    except TaskError as error:
+        raise UserError(str(error)) from error
+
+
+def _choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"{name} is '{value}'; allowed: {', '.join(allowed)}")
+
+
+PRESETS: dict[str, SearchConfig] = {
+    "digits": SearchConfig(),
+    "demo": SearchConfig(
+        preset="demo", budget_seconds=110.0, generation=250, population=300, steps=150, hall=4, hall_seeds=2, final_seeds=4, final_trials=4
+    ),
+    "micro": SearchConfig(
+        preset="micro", tasks=("micro_mlp",), steps=100, generation=250, population=300, budget_seconds=120.0, held_out=("micro_mlp?tanh=1",)
+    ),
+    "bench": SearchConfig(
+        preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, seeds=2, budget_seconds=None, max_proposals=60_000,
+        generation=500, population=1000, tournament=2, restart_patience=0, held_out=(), audit_share=0.0,
+    ),
+}  # fmt: skip
+"""Named configurations; `preset(name, field=value, …)` changes some of a preset's fields."""
+
+
+def preset(name: str, **changes: Any) -> SearchConfig:
+    """A preset with changes. Raises `UserError` for an unknown name."""
+    if name not in PRESETS:
+        raise UserError(f"unknown preset '{name}'; allowed: {', '.join(sorted(PRESETS))}")
+    return replace(PRESETS[name], **changes)
