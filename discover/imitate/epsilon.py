@@ -1,0 +1,71 @@
+"""Small numbers inside denominators: where one may sit, and which size fits.
+
+Letters: none; everything here works on nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from discover.imitate.fit import Fitter, Form
+from discover.imitate.products import EXACT
+from discover.imitate.signals import SLOTS, Node
+
+_SIZES = tuple(10.0**k for k in range(-14, 3))
+
+
+def with_epsilons(fitter: Fitter, form: Form, most: int = 2) -> Form:
+    """The form with up to `most` fitted numbers added along its denominators, as long as each brings it much closer."""
+    for _ in range(most):
+        if form.error < EXACT:
+            break
+        trials = [refined for terms in _placements(fitter, form) if (refined := fitter.refine(terms)) is not None]
+        winner = min(trials, key=lambda f: f.error, default=form)
+        if winner.error > 0.7 * form.error:
+            break
+        form = winner
+    return form
+
+
+def _placements(fitter: Fitter, form: Form) -> Iterator[tuple[Node, ...]]:
+    """Terms with one number added at one place, at its best size on a grid; the three best places."""
+    found: list[tuple[float, tuple[Node, ...]]] = []
+    for site in denominators(form.terms):
+        for op in ("add", "max"):
+            tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, site, (op, site, size))]]
+            found.append(min(tried, key=lambda pair: pair[0]))
+    found.sort(key=lambda pair: pair[0])
+    yield from (terms for _, terms in found[:3])
+
+
+def denominators(terms: tuple[Node, ...]) -> list[Node]:
+    """What is divided by, and what it is a plain function of, down to the slots."""
+    found: list[Node] = []
+
+    def visit(node: Node) -> None:
+        if node[0] == "ratio":
+            below = node[2]
+            while isinstance(below, tuple):
+                if below not in found:
+                    found.append(below)
+                if below[0] in SLOTS and below[0] not in ("debias", "record") or len(below) < 2:
+                    break
+                below = below[1]
+        for arg in node[1:]:
+            if isinstance(arg, tuple):
+                visit(arg)
+
+    for term in terms:
+        visit(term)
+    return found
+
+
+def replaced(terms: tuple[Node, ...], old: Node, new: Node) -> tuple[Node, ...]:
+    """Terms with every occurrence of a node replaced."""
+
+    def build(node: Node) -> Node:
+        if node == old:
+            return new
+        return tuple(build(arg) if isinstance(arg, tuple) else arg for arg in node)
+
+    return tuple(build(term) for term in terms)

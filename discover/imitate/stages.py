@@ -1,0 +1,136 @@
+"""The stages of the search over forms, from the simplest structure to the richest; each yields candidates, closest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from discover.imitate.epsilon import with_epsilons
+from discover.imitate.facts import Facts
+from discover.imitate.fit import INVERSES, Fitter, Form
+from discover.imitate.library import FAST_GRID, factors, linear_columns
+from discover.imitate.products import EXACT, ONE, Relaxation, Stop, inverted, numerators, rank
+from discover.imitate.signals import G, Node, Signals
+from discover.imitate.signfit import SignFitter, sign_forms
+from discover.imitate.streams import Array
+from discover.imitate.target import Recorded
+
+_SEARCH_RUNS = ("base", "other", "loud", "soft", "small")
+_CLOSE = 0.05
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A recorded target with weight decay taken out: `y` on the search runs, `all_y` on all probe runs, `large_y` where numbers vanish."""
+
+    facts: Facts
+    probe: Fitter
+    full: Fitter
+    large: Fitter
+    y: Array
+    all_y: Array
+    sides: Array
+    columns: tuple[Node, ...]
+    stop: Stop
+
+    def fitter_for(self, form: Form) -> Fitter:
+        """The fitter of a form's inner sum: on all probe runs, behind what its outer function hides."""
+        if form.outer == "identity":
+            return self.full
+        if form.outer == "clip":
+            return Fitter(self.full.signals, np.where(np.abs(self.all_y) > form.scale * (1 - 1e-6), np.nan, self.all_y))
+        with np.errstate(all="ignore"):
+            return Fitter(self.full.signals, INVERSES[form.outer](self.all_y))
+
+
+def problem(recorded: Recorded, facts: Facts, stop: Stop, extra: Iterable[Node] = ()) -> Problem:
+    """What all stages share."""
+    streams = recorded.streams
+    y = recorded.u.astype(float) - (facts.decay or 0.0) * streams.w
+    full = Signals(streams.g, streams.w, streams.layout)
+    runs = [streams.run(name) for name in _SEARCH_RUNS]
+    large = [streams.run("large")]
+    near = Signals(streams.g[runs], streams.w[runs], streams.layout)
+    far = Signals(streams.g[large], streams.w[large], streams.layout)
+    columns = tuple(dict.fromkeys((*linear_columns(facts), *extra)))
+    sides = y[runs] / facts.level if facts.level else y[runs]
+    return Problem(facts, Fitter(near, y[runs]), Fitter(full, y), Fitter(far, y[large]), y[runs], y, sides, columns, stop)
+
+
+def linear(p: Problem) -> Iterator[Form]:
+    """Sums of filtered gradients."""
+    if Relaxation(p.probe, p.columns).error(ONE) < _CLOSE:
+        form = numerators(p.probe, ONE, p.columns, 4, p.stop)
+        if form is not None:
+            yield form
+
+
+def bent(p: Problem) -> Iterator[Form]:
+    """An outer function of a sum of filtered gradients: undo it on the target, then fit the sum."""
+    for name, undo in INVERSES.items():
+        y = inverted(p.y, undo)
+        if y is None or p.stop():
+            continue
+        fitter = Fitter(p.probe.signals, y)
+        if Relaxation(fitter, p.columns).error(ONE) < _CLOSE:
+            form = numerators(fitter, ONE, p.columns, 3, p.stop)
+            if form is not None:
+                yield replace(form, outer=name)
+
+
+def clipped(p: Problem) -> Iterator[Form]:
+    """A sum of filtered gradients cut off at ±c: fit it where it is not cut off."""
+    limit = float(np.abs(p.y).max())
+    cut = np.abs(p.y) > limit * (1 - 1e-6)
+    if limit == 0 or not 3 <= cut.sum() < 0.9 * cut.size:
+        return
+    fitter = Fitter(p.probe.signals, np.where(cut, np.nan, p.y))
+    if Relaxation(fitter, p.columns).error(ONE) < _CLOSE:
+        form = numerators(fitter, ONE, p.columns, 3, p.stop)
+        if form is not None:
+            yield replace(form, outer="clip", scale=limit)
+
+
+def signed(p: Problem) -> Iterator[Form]:
+    """A sign of a sum of filtered gradients."""
+    if p.facts.level is None:
+        return
+    fitter = SignFitter(p.probe.signals, p.sides)
+    delayed = [("lag", ("ema", G, b)) for b in FAST_GRID] if not p.facts.memoryless else []
+    for form in sign_forms(fitter, [*p.columns, *delayed], p.stop):
+        yield replace(form, scale=p.facts.level)
+
+
+def products(p: Problem) -> Iterator[Form]:
+    """A factor times a sum of filtered gradients, where the degree of the target is known."""
+    if p.facts.degree is not None:
+        yield from _products(p, p.probe, p.facts.degree, p.columns)
+
+
+def softened(p: Problem) -> Iterator[Form]:
+    """As `products`, with numbers in denominators: the structure shows where gradients are large, the numbers where they are small."""
+    degrees = (0.0, 1.0, 0.5) if p.facts.degree is None else (p.facts.degree,)
+    for degree in degrees:
+        for form in _products(p, p.large, degree, p.columns):
+            if form.error > 0.2 or p.stop():
+                break
+            refined = p.probe.refine(form.terms)
+            if refined is not None:
+                yield with_epsilons(p.probe, refined)
+
+
+def _products(p: Problem, fitter: Fitter, degree: float, columns: Sequence[Node]) -> Iterator[Form]:
+    relaxation = Relaxation(fitter, columns)
+    for scored in rank(relaxation, factors(p.facts, degree - 1.0), 24, p.stop):
+        if p.stop():
+            return
+        form = numerators(fitter, scored.factor, columns, 3, p.stop)
+        if form is not None:
+            yield form
+            if form.error < EXACT:
+                return
+
+
+STAGES = (signed, linear, bent, clipped, products, softened)
