@@ -1,0 +1,53 @@
+"""`discover zoo`: the known rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from discover.cli import output
+from search_space import zoo
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """List the known rules, or show one."""
+
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
+    """A rule; without it all are listed."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def execute(self) -> int:
+        """Print the list or the rule."""
+        rules = [_entry(name) for name in ([self.name.replace("-", "_")] if self.name else zoo.names())]
+        if self.json:
+            texts = {"text": zoo.text(self.name)} if self.name else {}
+            output.print_json({"rules": [{**rule, **texts} for rule in rules]})
+        elif self.name:
+            output.print_text(zoo.text(self.name).rstrip())
+            rule = rules[0]
+            output.print_text(f"\n{rule['state_bytes_per_param']:g} bytes of state and {rule['flops_per_param']:g} flops for each parameter")
+        else:
+            rows = [(r["name"], r["title"], str(r["slots"]), f"{r['state_bytes_per_param']:.3g}", f"{r['flops_per_param']:.3g}") for r in rules]
+            output.print_table("Known rules", ("name", "title", "slots", "state B/param", "flops/param"), rows)
+        return 0
+
+
+def _entry(name: str) -> dict[str, Any]:
+    from search_space.cost import flops_per_param, state_bytes_per_param  # numpy
+    from search_space.dataflow import dataflow
+
+    program = zoo.load(name)
+    flow = dataflow(program)
+    card = zoo.card(name)
+    return {
+        "name": name,
+        "title": card.get("title", name),
+        "source": card.get("source"),
+        "slots": len(program.slots),
+        "state_bytes_per_param": state_bytes_per_param(flow),
+        "flops_per_param": flops_per_param(flow),
+    }
