@@ -24,9 +24,7 @@ def init(key: jax.Array, sizes: Sequence[int], scale: jax.Array | float = 1.0) -
     return {f"layer_{i}": layer(streams.derive(key, i), *pair) for i, pair in enumerate(pairwise(sizes))}
 
 
-def apply(
-    params: PyTree, x: jax.Array, activation: Callable[[jax.Array], jax.Array], linear: tuple[int, ...] = ()
-) -> jax.Array:
+def apply(params: PyTree, x: jax.Array, activation: Callable[[jax.Array], jax.Array], linear: tuple[int, ...] = ()) -> jax.Array:
     """Map x f32[N, D] to the outputs f32[N, C]; the last layer and the layers numbered in `linear` have no activation."""
     last = len(params) - 1
     for i in range(last + 1):

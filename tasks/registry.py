@@ -81,7 +81,7 @@ def parse(spec: str) -> Spec:
     name = name.replace("-", "_") if ":" not in name else name
     if mark and not query:
         raise TaskError(f"task {spec!r} has nothing after '?', expected name=number&name=number")
-    parameters = dict(_assignment(spec, text) for text in query.split("&")) if query else {}
+    parameters = _assignments(spec, query) if query else {}
     if ":" in name:
         module, _, function = name.partition(":")
         if not all(part.isidentifier() for part in [*module.split("."), function]):
@@ -102,6 +102,17 @@ def load(spec: str) -> TaskFamily:
         return load_user(parsed.name, parsed.parameters)
     entry = BUILTINS[parsed.name]
     return getattr(import_module(entry.module), entry.family)(**parsed.parameters)
+
+
+def _assignments(spec: str, query: str) -> dict[str, Number]:
+    """Read name=number&name=number."""
+    parameters: dict[str, Number] = {}
+    for text in query.split("&"):
+        name, value = _assignment(spec, text)
+        if name in parameters:
+            raise TaskError(f"task {spec!r} sets {name!r} twice")
+        parameters[name] = value
+    return parameters
 
 
 def _assignment(spec: str, text: str) -> tuple[str, Number]:

@@ -13,8 +13,6 @@ import jax.numpy as jnp
 from tasks.batch import TaskBatch
 from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status, all_finite
 
-_COSINE = Schedule()
-
 
 class Rollout(NamedTuple):
     """What became of the members; a failed one has the loss +inf from its failure on."""
@@ -40,7 +38,7 @@ def rollout(
     optimizer: BatchOptimizer,
     *,
     steps: jax.Array | int,
-    schedule: Schedule = _COSINE,
+    schedule: Schedule = Schedule(),
     evals: int = 5,
     splits: tuple[Split, ...] = ("valid",),
     keep_params: bool = False,

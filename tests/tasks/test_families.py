@@ -1,0 +1,168 @@
+"""Checks that every built-in family passes, and the particular promises of each."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tasks import data, variation
+from tasks.batch import TaskBatch
+from tasks.contracts import Schedule, Status, TensorMeta, from_optax
+from tasks.registry import load, names
+from tasks.rollout import rollout
+from tasks.streams import normal
+
+# learning rate of Adam, and the share of the initial validation loss that must remain at most after 100 steps
+TRAINED = {
+    "breast_cancer": (0.03, 0.35),
+    "digits_autoencoder": (0.01, 0.6),
+    "digits_mlp": (0.01, 0.2),
+    "micro_mlp": (0.03, 0.5),
+    "noisy_quadratic": (0.3, 0.1),
+}
+VARIED = [f"{name}?vary={vary}" for name in names() for vary in (0, 1)]
+
+
+def make(spec, seed=0):
+    family = load(spec)
+    return family.task(family.sample(jax.random.key(seed)))
+
+
+@pytest.mark.parametrize("spec", VARIED)
+def test_gradient_is_the_slope(spec):
+    with jax.enable_x64(True):
+        task = make(spec)
+        batch = task.batch(jax.random.key(1), "train")
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) + 0.01, task.init(jax.random.key(2)))
+        leaves, tree = jax.tree.flatten(params)
+        direction = jax.tree.unflatten(tree, [normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)])
+
+        @jax.jit
+        def along(distance):
+            moved = jax.tree.map(lambda p, d: p + distance * d, params, direction)
+            return task.loss(moved, batch, jax.random.key(3))
+
+        slope = jax.jvp(along, (0.0,), (1.0,))[1]
+        gradient = jax.grad(task.loss)(params, batch, jax.random.key(3))
+        by_gradient = sum(jax.tree.leaves(jax.tree.map(lambda g, d: jnp.sum(g * d), gradient, direction)))
+        difference = (along(1e-6) - along(-1e-6)) / 2e-6
+        np.testing.assert_allclose(by_gradient, difference, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(by_gradient, slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("spec", VARIED)
+def test_metadata_describes_the_parameters(spec):
+    task = make(spec)
+    params = task.init(jax.random.key(0))
+
+    def check(meta, leaf):
+        assert isinstance(meta, TensorMeta)
+        assert leaf.dtype == jnp.float32
+        assert (meta.role == "vector") == (leaf.ndim == 1)
+        assert (meta.fan_in, meta.fan_out) == (leaf.shape if leaf.ndim == 2 else (1, *leaf.shape))
+
+    jax.tree.map(check, task.metadata, params)
+
+
+@pytest.mark.parametrize("spec", VARIED)
+def test_everything_follows_from_the_keys(spec):
+    task, again = make(spec), make(spec)
+    key, other = jax.random.key(5), jax.random.key(6)
+    jax.tree.map(np.testing.assert_array_equal, task.init(key), again.init(key))
+    jax.tree.map(np.testing.assert_array_equal, task.batch(key, "train"), again.batch(key, "train"))
+    for make_one in (task.init, lambda key: task.batch(key, "train")):
+        same = jax.tree.map(lambda a, b: bool(jnp.all(a == b)), make_one(key), make_one(other))
+        assert not all(jax.tree.leaves(same))
+    assert task.loss(task.init(key), task.batch(key, "valid"), key).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", names())
+def test_variation_is_data(name):
+    keys = jax.random.split(jax.random.key(0), 3)
+    configs = jax.vmap(load(f"{name}?vary=1").sample)(keys)
+    for leaf in jax.tree.leaves(configs):
+        assert not np.array_equal(leaf[0], leaf[1])
+    if name != "noisy_quadratic":  # whose targets always differ
+        plain = jax.vmap(load(f"{name}?vary=0").sample)(keys)
+        for leaf in jax.tree.leaves(plain):
+            np.testing.assert_array_equal(leaf[0], leaf[1])
+
+
+@pytest.mark.parametrize("name", names())
+def test_adam_learns(name):
+    rate, share = TRAINED[name]
+    batch = TaskBatch.create(load(name), jax.random.key(0), learning_rates=[rate], seeds=2)
+    run = jax.jit(lambda batch: rollout(batch, from_optax(optax.adam), steps=100, schedule=Schedule(), splits=("valid", "test")))
+    result = run(batch)
+    assert (result.status == Status.OK).all()
+    assert (result.final["valid"][..., 0] < share * result.initial).all()
+    assert (result.final["test"][..., 0] < 1.2 * share * result.initial).all()
+
+
+def test_micro_mlp_has_212_parameters():
+    params = make("micro_mlp").init(jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 212
+
+
+@pytest.mark.parametrize(("spec", "roles"), [("digits_mlp", "io"), ("digits_mlp?depth=3&width=64", "ihho"), ("digits_mlp?depth=0", "i")])
+def test_digits_mlp_has_the_shape_that_was_asked_for(spec, roles):
+    task = make(spec)
+    layers = [task.metadata[f"layer_{i}"]["w"] for i in range(len(task.metadata))]
+    assert "".join(layer.role[0] for layer in layers) == roles
+    wide = 2.0 if "width=64" in spec else 1.0
+    assert [layer.width_mult for layer in layers] == [wide] * len(layers)
+    assert task.metadata[f"layer_{len(layers) - 1}"]["b"].width_mult == 1.0
+
+
+def test_label_noise_replaces_the_stated_share_of_training_labels():
+    digits = data.digits()
+    config = variation.sample(jax.random.key(0), 64, 0.0)
+    noisy = config | {"label_noise": jnp.float32(0.2)}
+    clean, wrong = (variation.minibatch(digits, c, jax.random.key(1), "train", 20_000)["y"] for c in (config, noisy))
+    assert float(jnp.mean(clean != wrong)) == pytest.approx(0.2 * 0.9, abs=0.03)  # one in ten is right by chance
+    held_out = variation.minibatch(digits, noisy, jax.random.key(1), "valid", 8)["y"]
+    np.testing.assert_array_equal(held_out, digits.valid.y)
+
+
+def test_training_batches_are_training_examples():
+    batch = make("digits_mlp").batch(jax.random.key(0), "train")
+    train = {row.tobytes(): label for row, label in zip(data.digits().train.x, data.digits().train.y, strict=True)}
+    assert [train[row.tobytes()] for row in np.asarray(batch["x"])] == batch["y"].tolist()
+
+
+@pytest.mark.parametrize("vary", [0, 1])
+def test_quadratic_is_zero_at_its_optimum_and_nowhere_lower(vary):
+    family = load(f"noisy_quadratic?vary={vary}")
+    config = family.sample(jax.random.key(3))
+    task = family.task(config)
+    batch = task.batch(jax.random.key(0), "valid")
+    loss, gradient = jax.value_and_grad(task.loss)(config["target"], batch, jax.random.key(0))
+    assert float(loss) == task.optimum == 0.0
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
+    assert float(task.loss(task.init(jax.random.key(1)), batch, jax.random.key(0))) > 0
+
+
+def test_quadratic_has_the_curvatures_that_it_states():
+    family = load("noisy_quadratic?rows=4&cols=3")
+    config = family.sample(jax.random.key(3))
+    task = family.task(config)
+    batch = task.batch(jax.random.key(0), "valid")
+    hessian = jax.hessian(task.loss)(config["target"], batch, jax.random.key(0))
+    for name, size in {"matrix": 12, "vector": 3}.items():
+        curvature = np.linalg.eigvalsh(np.asarray(hessian[name][name]).reshape(size, size))
+        assert curvature[-1] == pytest.approx(1.0, rel=1e-4)
+        assert curvature[0] == pytest.approx(1 / float(config["condition"]), rel=1e-2)
+
+
+def test_quadratic_noise_averages_to_nothing_and_has_the_stated_size():
+    from tasks.quadratic import _noise
+
+    table = _noise(16, 8)
+    for values in table.values():
+        np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-6)
+        assert values.std() == pytest.approx(1.0, abs=0.03)
+    family = load("noisy_quadratic")
+    config = family.sample(jax.random.key(0))
+    drawn = jax.vmap(lambda key: family.task(config).batch(key, "train")["matrix"])(jax.random.split(jax.random.key(1), 200))
+    assert float(drawn.std()) == pytest.approx(float(config["noise"]), rel=0.05)
