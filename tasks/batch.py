@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +40,7 @@ class TaskBatch:
         seeds: int = 1,
     ) -> TaskBatch:
         """Sample `tasks` configurations and `seeds` keys for each; task t and seed s do not depend on how many there are."""
-        config_key, seed_key = derive(key, 0), derive(key, 1)
-        configs = jax.vmap(lambda t: family.sample(derive(config_key, t)))(jnp.arange(tasks))
-        keys = jax.vmap(lambda t: jax.vmap(lambda s: derive(derive(seed_key, t), s))(jnp.arange(seeds)))(jnp.arange(tasks))
+        configs, keys = _sample(family, key, tasks, seeds)
         return cls(family, configs, keys, jnp.asarray(learning_rates, jnp.float32))
 
     @property
@@ -109,3 +108,15 @@ class TaskBatch:
         over_seeds = jax.vmap(function, (None, 0, 0))
         result = jax.vmap(over_seeds)(self.configs, self.keys, nested)
         return jax.tree.map(lambda leaf: leaf.reshape(self.size, *leaf.shape[3:]), result)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _sample(family: TaskFamily, key: jax.Array, tasks: int, seeds: int) -> tuple[PyTree, jax.Array]:
+    """Configurations, leaves [T, ...], and key[T, S]; compiled as one, because a hundred small programs take seconds."""
+
+    def one(number: jax.Array) -> tuple[PyTree, jax.Array]:
+        mine = derive(key, number)
+        keys = jax.vmap(lambda seed: derive(derive(mine, 1), seed))(jnp.arange(seeds))
+        return family.sample(derive(mine, 0)), keys
+
+    return jax.vmap(one)(jnp.arange(tasks))
