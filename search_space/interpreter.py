@@ -37,37 +37,49 @@ class BatchOptimizer(NamedTuple):
     finite: Callable[[InterpreterState], jax.Array]
 
 
-def batch_optimizer(layout: Layout, programs: Encoded) -> BatchOptimizer:
-    """P programs (arrays with a leading axis P) as one optimizer over P · B batch members, program-major.
+def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool = False) -> BatchOptimizer:
+    """P programs (arrays with a leading axis P) as one optimizer over P · B batch members.
 
-    `init(params)`, `update(grads, state, params, learning_rate)` with leaves (P·B, …) and learning_rate f32 (P·B,); `finite(state)` is
-    False for members whose update or live slots were non-finite at the end of any step so far.
+    `init(params)`, `update(grads, state, params, learning_rate)` with leaves (P·B, …) and learning_rate f32 (P·B,), program-major, or
+    member-major with `programs_fastest`. `finite(state)` is False for members whose update or live slots were non-finite at the end of any
+    step so far.
     """
     count = programs.result.shape[0]
 
+    def split(x: jax.Array) -> jax.Array:
+        """(P·B, …) → (P, B, …)."""
+        if programs_fastest:
+            return x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+        return x.reshape(count, x.shape[0] // count, *x.shape[1:])
+
+    def join(x: jax.Array) -> jax.Array:
+        """(P, B, …) → (P·B, …)."""
+        return (x.swapaxes(0, 1) if programs_fastest else x).reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
     def init(params: Any) -> InterpreterState:
         members = jax.tree.leaves(params)[0].shape[0] // count
-        numbers = jnp.broadcast_to(programs.numbers[:, :, None], (*programs.numbers.shape, members))
-        small = jnp.broadcast_to(programs.small_ones[:, :, None, None], (*programs.small_ones.shape, members, layout.small))
-        constants = jnp.broadcast_to(layout.constants()[None, :, None, :], (count, 4, members, layout.small))
-        full = jnp.broadcast_to(programs.full_ones[:, :, None, None], (*programs.full_ones.shape, members, layout.full))
+        numbers = _fill(programs.numbers, members)
+        small = _fill(programs.small_ones, members, layout.small)
+        full = _fill(programs.full_ones, members, layout.full)
+        constants = jnp.asarray(layout.constants())[None, :, None, :]
         finite = jnp.ones((count, members), bool)
-        return InterpreterState(jnp.asarray(numbers), small.at[:, :4].set(constants), jnp.asarray(full), finite, jnp.zeros((), jnp.float32))
+        return InterpreterState(numbers, small.at[:, : constants.shape[1]].set(constants), full, finite, jnp.zeros((), jnp.float32))
 
     def update(grads: Any, state: InterpreterState, params: Any, learning_rate: jax.Array) -> tuple[Any, InterpreterState]:
-        members = state.finite.shape[1]
         t = state.t + 1.0
-        shape = (count, members, layout.full)
-        full = state.full.at[:, G].set(layout.flatten(grads).reshape(shape)).at[:, W].set(layout.flatten(params).reshape(shape))
-        number = state.number.at[:, LR].set(learning_rate.reshape(count, members)).at[:, T].set(t)
+        full = state.full.at[:, G].set(split(layout.flatten(grads))).at[:, W].set(split(layout.flatten(params)))
+        number = state.number.at[:, LR].set(split(learning_rate)).at[:, T].set(t)
         number, small, full, finite = _run_all(layout, programs, number, state.small, full, state.finite)
-        results = jnp.stack([lax.dynamic_index_in_dim(full[p], programs.result[p], 0, keepdims=False) for p in range(count)]) if count <= 1 else (
-            jax.vmap(lambda bank, r: lax.dynamic_index_in_dim(bank, r, 0, keepdims=False))(full, programs.result)
-        )
-        updates = layout.unflatten(-results.reshape(count * members, layout.full), grads)
-        return updates, InterpreterState(number, small, full, finite, t)
+        results = jax.vmap(lambda bank, register: lax.dynamic_index_in_dim(bank, register, 0, keepdims=False))(full, programs.result)
+        return layout.unflatten(join(-results), grads), InterpreterState(number, small, full, finite, t)
 
-    return BatchOptimizer(init, update, lambda state: state.finite.reshape(-1))
+    return BatchOptimizer(init, update, lambda state: join(state.finite))
+
+
+def _fill(values: jax.Array, *sizes: int) -> jax.Array:
+    """(P, Q) → (P, Q, *sizes)."""
+    column = jnp.asarray(values).reshape(*values.shape, *(1 for _ in sizes))
+    return jnp.broadcast_to(column, (*values.shape, *sizes))
 
 
 def _run_all(layout: Layout, programs: Encoded, number: jax.Array, small: jax.Array, full: jax.Array, finite: jax.Array) -> tuple[jax.Array, ...]:

@@ -1,0 +1,34 @@
+"""Fair timing: interleaved runs of several things, medians, one core."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def one_core() -> None:
+    """Pin this process before jax is imported, so that every figure is for one core."""
+    from discover.cores import pin_process, visible_cores
+
+    pin_process(visible_cores()[0])
+
+
+def interleaved(runs: Mapping[str, Callable[[], Any]], rounds: int = 11) -> dict[str, float]:
+    """Median seconds of each thing, measured in turn; each is called once before."""
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def machine() -> dict[str, Any]:
+    """Load and threads, printed beside every figure."""
+    return {"load": [round(x, 2) for x in os.getloadavg()], "cores_used": len(os.sched_getaffinity(0))}
