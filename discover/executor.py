@@ -7,42 +7,20 @@ A job is a top-level function, given as "module:name" or as itself, and one payl
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from discover.cores import CoreLeases, pin_process, visible_cores
 from discover.errors import JobError
+from discover.outcomes import Batch, Limits, Outcome
 from discover.pool import Worker
 from discover.worker import describe, resolve
 
-Reason = Literal["ok", "error", "timeout", "memory", "crash"]
+__all__ = ["Executor", "InProcessExecutor", "Limits", "Outcome", "ProcessExecutor"]
 CHECK_SECONDS = 0.1
 """How often time and memory limits are looked at."""
-CRASHES_ALLOWED = 1
-"""A worker may be killed from outside (by the kernel, out of memory), so a job whose worker dies gets a second chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one job: `value` where `reason` is "ok", else `message` says in one line what happened."""
-
-    reason: Reason
-    value: Any = None
-    message: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Hard limits: seconds for each job, MiB of resident memory for each worker, seconds for a worker to start."""
-
-    seconds: float | None = None
-    memory_mb: float | None = None
-    start_seconds: float = 300.0
 
 
 class Executor(Protocol):
@@ -155,7 +133,7 @@ class ProcessExecutor(_Closing):
         """The outcomes in order; see `Executor`. Raises JobError where workers cannot start."""
         if not payloads:
             return []
-        batch = _Batch(function_name(function), payloads, on_done)
+        batch = Batch(function_name(function), payloads, on_done)
         try:
             self.start()
             while batch.open:
@@ -168,7 +146,7 @@ class ProcessExecutor(_Closing):
             raise
         return batch.outcomes()
 
-    def _dispatch(self, batch: _Batch) -> None:
+    def _dispatch(self, batch: Batch) -> None:
         for slot, worker in list(self._pool.items()):
             while batch.queue and worker.idle:
                 if worker.send(batch.queue[0], batch.function, batch.payloads[batch.queue[0]]):
@@ -181,7 +159,7 @@ class ProcessExecutor(_Closing):
         ready = wait([worker.connection for worker in busy], CHECK_SECONDS)
         return [worker for worker in busy if worker.connection in ready]
 
-    def _receive(self, worker: Worker, batch: _Batch) -> None:
+    def _receive(self, worker: Worker, batch: Batch) -> None:
         message = worker.receive()
         if worker.starting:
             if message is None or message[0] != "ok":
@@ -200,7 +178,7 @@ class ProcessExecutor(_Closing):
         kind, value, seconds = message
         batch.end(job, Outcome("ok", value, seconds=seconds) if kind == "ok" else Outcome("error", message=value, seconds=seconds))
 
-    def _enforce(self, batch: _Batch) -> None:
+    def _enforce(self, batch: Batch) -> None:
         """Kill and replace the workers whose jobs are over a limit."""
         for worker in list(self._pool.values()):
             if worker.starting and worker.busy_seconds() > self.limits.start_seconds:
@@ -238,35 +216,3 @@ class ProcessExecutor(_Closing):
             worker.kill()
         self._pool = {}
         self._leases.release()
-
-
-class _Batch:
-    """The jobs of one `map`: which wait, which ended and how."""
-
-    def __init__(self, function: str, payloads: Sequence[Any], on_done: Callable[[int, Outcome], None] | None) -> None:
-        self.function = function
-        self.payloads = payloads
-        self.queue = deque(range(len(payloads)))
-        self.open = len(payloads)
-        self._crashes = [0] * len(payloads)
-        self._outcomes: list[Outcome | None] = [None] * len(payloads)
-        self._on_done = on_done
-
-    def end(self, job: int, outcome: Outcome) -> None:
-        """Record how a job ended."""
-        self._outcomes[job] = outcome
-        self.open -= 1
-        if self._on_done is not None:
-            self._on_done(job, outcome)
-
-    def crashed(self, job: int, epitaph: str) -> None:
-        """A job's worker died: try the job once more, then give it up."""
-        self._crashes[job] += 1
-        if self._crashes[job] > CRASHES_ALLOWED:
-            self.end(job, Outcome("crash", message=epitaph))
-        else:
-            self.queue.appendleft(job)
-
-    def outcomes(self) -> list[Outcome]:
-        """All outcomes, in order."""
-        return [outcome for outcome in self._outcomes if outcome is not None]

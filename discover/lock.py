@@ -24,7 +24,8 @@ class RunLock:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise UserError(f"cannot write to the run folder {folder}: {error.strerror}; `discover show {folder}` can still read it") from error
+            hint = f"`discover show {folder}` can still read it"
+            raise UserError(f"cannot write to the run folder {folder}: {error.strerror}; {hint}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,11 +20,10 @@ from typing import Any
 from discover import database
 from discover.errors import JobError, UserError
 from discover.lock import RunLock
+from discover.records import CANDIDATE_COLUMNS, EVALUATION_COLUMNS, candidate_row, dump, evaluation_row, record, upsert
 from discover.schema import SCHEMA, SCHEMA_VERSION, TRAINED, Candidate, Evaluation, RunInfo
 
 DATABASE = "run.db"
-CANDIDATE_COLUMNS = tuple(f.name for f in fields(Candidate))
-EVALUATION_COLUMNS = tuple(f.name for f in fields(Evaluation))
 VERSIONED = ("optimizer-discovery", "jax", "jaxlib", "numpy", "optax", "flax", "evosax", "scikit-learn")
 
 
@@ -50,8 +48,9 @@ class RunStore:
             path = folder / DATABASE
             if path.exists():
                 raise UserError(f"{folder} already holds a run: choose another folder, or continue it with `discover resume {folder}`")
-            row = (1, kind, _dump(config), _dump(_versions()), "running", _now())
-            database.create(path, SCHEMA, SCHEMA_VERSION, "INSERT INTO run (id, kind, config, versions, status, created) VALUES (?,?,?,?,?,?)", row)
+            row = (1, kind, dump(config), dump(_versions()), "running", _now())
+            insert = "INSERT INTO run (id, kind, config, versions, status, created) VALUES (?, ?, ?, ?, ?, ?)"
+            database.create(path, SCHEMA, SCHEMA_VERSION, insert, row)
             return cls(folder, database.connect(path, writable=True), lock)
         except BaseException:
             lock.release()
@@ -108,9 +107,9 @@ class RunStore:
             connection.execute("UPDATE generations SET state = NULL WHERE state IS NOT NULL")
             proposals = sum(counts.values()) + self._proposals_before(index)
             seconds = time.monotonic() - self._opened
-            connection.execute("INSERT INTO generations VALUES (?, ?, ?, ?)", (index, proposals, seconds, _dump(state)))
-            connection.executemany(_upsert("candidates", CANDIDATE_COLUMNS, ("id",)), map(_candidate_row, candidates))
-            connection.executemany(_upsert("evaluations", EVALUATION_COLUMNS, ("candidate_id", "rung")), map(_evaluation_row, evaluations))
+            connection.execute("INSERT INTO generations VALUES (?, ?, ?, ?)", (index, proposals, seconds, dump(state)))
+            connection.executemany(upsert("candidates", CANDIDATE_COLUMNS, ("id",)), map(candidate_row, candidates))
+            connection.executemany(upsert("evaluations", EVALUATION_COLUMNS, ("candidate_id", "rung")), map(evaluation_row, evaluations))
             connection.executemany("INSERT INTO attempts VALUES (?, ?, ?)", [(index, reason, n) for reason, n in counts.items() if n])
 
     def set_status(self, status: str) -> None:
@@ -121,7 +120,11 @@ class RunStore:
     def finish(self, status: str, result: Any = None) -> None:
         """Record the end and fold the write-ahead log into `run.db`, so that the run is a single file."""
         with self._transaction() as connection:
-            connection.execute("UPDATE run SET status = ?, result = ?, finished = ?", (status, _dump(result), _now()))
+            connection.execute("UPDATE run SET status = ?, result = ?, finished = ?", (status, dump(result), _now()))
+        database.fold(self._connection)
+
+    def fold(self) -> None:
+        """Fold the write-ahead log into `run.db` without ending the run."""
         database.fold(self._connection)
 
     @contextmanager
@@ -197,11 +200,11 @@ class RunStore:
     def evaluations(self, candidate_id: int) -> list[Evaluation]:
         """All evaluations of a candidate, in order."""
         query = f"SELECT {', '.join(EVALUATION_COLUMNS)} FROM evaluations WHERE candidate_id = ? ORDER BY rung"
-        return [Evaluation(*row[:-1], json.loads(row[-1])) for row in self._rows(query, (candidate_id,))]
+        return [Evaluation(**record(EVALUATION_COLUMNS, row)) for row in self._rows(query, (candidate_id,))]
 
     def _candidates(self, where: str, arguments: tuple[Any, ...]) -> list[Candidate]:
         rows = self._rows(f"SELECT {', '.join(CANDIDATE_COLUMNS)} FROM candidates {where}", arguments)
-        return [Candidate(*row[:-1], json.loads(row[-1])) for row in rows]
+        return [Candidate(**record(CANDIDATE_COLUMNS, row)) for row in rows]
 
 
 def _make_folder(folder: Path) -> None:
@@ -209,25 +212,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {folder}: {error.strerror}") from error
-
-
-def _upsert(table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-    """An INSERT that updates the row where its key exists (REPLACE would delete it first and break references)."""
-    update = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
-    places = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {update}"
-
-
-def _candidate_row(row: Candidate) -> tuple[Any, ...]:
-    return tuple(_dump(row.detail) if c == "detail" else getattr(row, c) for c in CANDIDATE_COLUMNS)
-
-
-def _evaluation_row(row: Evaluation) -> tuple[Any, ...]:
-    return tuple(_dump(row.detail) if c == "detail" else getattr(row, c) for c in EVALUATION_COLUMNS)
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _now() -> str:

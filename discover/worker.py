@@ -18,7 +18,12 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-BOOT = "import json,os,sys; a=json.loads(sys.argv[1]); os.sched_setaffinity(0,{a['core']}); sys.path[:]=a['path']; from discover.worker import main; main(a)"
+BOOT = """import json, os, sys
+a = json.loads(sys.argv[1])
+os.sched_setaffinity(0, {a["core"]})
+sys.path[:] = a["path"]
+from discover.worker import main
+main(a)"""
 PR_SET_PDEATHSIG = 1
 WATCH_SECONDS = 1.0
 

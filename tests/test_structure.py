@@ -141,7 +141,9 @@ def test_test_folders_are_packages(folder: Path) -> None:
     assert (folder / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("module", ["discover", "discover.cli", "discover.cli.parse", "search_space", "tasks", "tasks.registry", "meta_train"])
+@pytest.mark.parametrize(
+    "module", ["discover", "discover.cli", "discover.cli.parse", "search_space", "tasks", "tasks.registry", "meta_train"]
+)
 def test_light_imports(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'jax', 'optax', 'flax', 'sklearn', 'matplotlib'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

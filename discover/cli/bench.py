@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import os
-import pkgutil
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
 
 from discover.cli import output
-from discover.cli.checks import suggest
-from discover.errors import UserError
+from discover.cli.checks import check_choice
+
+BENCHMARKS = ("interpreter", "micro", "proposals")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure this machine: `interpreter`, `micro` or `proposals`. Run nothing else beside it."""
+    """Measure this machine: interpreter, micro or proposals. Run nothing else beside it."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """What to measure."""
@@ -25,17 +24,10 @@ class Bench:
     """Print one JSON object as the last line."""
 
     def execute(self) -> int:
-        """Run the benchmark `discover.bench.<name>` and print its figures with the machine's load."""
-        from discover import bench
-
-        known = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_"))
-        if self.name not in known:
-            raise UserError(f"unknown benchmark '{self.name}'{suggest(self.name, known)}; allowed: {', '.join(known)}")
-        load_before = os.getloadavg()[0]
+        """Run the benchmark `discover.bench.<name>` and print its figures."""
+        check_choice("benchmark", self.name, BENCHMARKS)
         with output.progress() as events:
             result: dict[str, Any] = importlib.import_module(f"discover.bench.{self.name}").run(events)
-        machine = {"load_average": load_before, "cores": len(os.sched_getaffinity(0))}
-        result = {**result, **machine}
         if self.json:
             output.print_json(result)
         else:

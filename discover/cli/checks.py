@@ -25,12 +25,18 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def check_choice(what: str, word: str, allowed: Iterable[str]) -> None:
+    """One of a few words."""
+    if word not in allowed:
+        raise UserError(f"unknown {what} '{word}'{suggest(word, allowed)}; allowed: {', '.join(allowed)}")
+
+
 def check_number(name: str, value: float | None, low: float, high: float = math.inf) -> None:
     """A limit on a number; None means not given."""
     if value is None or low <= value <= high:
         return
-    upper = "" if high == math.inf else f" and at most {high:g}"
-    raise UserError(f"{name} must be at least {low:g}{upper}, not {value:g}")
+    upper = "" if high == math.inf else f" and at most {high:.15g}"
+    raise UserError(f"{name} must be at least {low:g}{upper}, not {value:.15g}")
 
 
 def check_seed(seed: int) -> None:
@@ -56,13 +62,26 @@ def check_rule(rule: str) -> None:
     load(rule)
 
 
+def start_text(rule: str) -> str:
+    """A rule to start from, as a run stores it: a known rule's name, or the text itself, since a file may change."""
+    from search_space import zoo
+    from search_space.printer import to_text
+    from search_space.program import RuleSet
+    from search_space.use import load
+
+    program = load(rule)
+    if isinstance(program, RuleSet):
+        raise UserError(f"{rule} has a rule for each role: a search starts from one rule")
+    name = rule.replace("-", "_")
+    return name if name in zoo.names() else to_text(program)
+
+
 def check_ops(ops: Sequence[str]) -> None:
     """Every primitive exists."""
     from search_space.ops import OPS
 
     for op in ops:
-        if op not in OPS:
-            raise UserError(f"unknown primitive '{op}'{suggest(op, OPS)}; allowed: {', '.join(sorted(OPS))}")
+        check_choice("primitive", op, sorted(OPS))
 
 
 def check_task(spec: str) -> None:

@@ -10,6 +10,9 @@ import tyro
 from discover.cli import output
 from search_space import zoo
 
+TIERS = "ECRAG"
+"""Tiers of primitives, from elementwise to across tensors; a rule has the highest that it uses."""
+
 
 @dataclass(frozen=True)
 class Zoo:
@@ -29,16 +32,19 @@ class Zoo:
         elif self.name:
             output.print_text(zoo.text(self.name).rstrip())
             rule = rules[0]
-            output.print_text(f"\n{rule['state_bytes_per_param']:g} bytes of state and {rule['flops_per_param']:g} flops for each parameter")
+            state, flops = rule["state_bytes_per_param"], rule["flops_per_param"]
+            output.print_text(f"\n{state:g} bytes of state and {flops:g} flops for each parameter")
         else:
-            rows = [(r["name"], r["title"], str(r["slots"]), f"{r['state_bytes_per_param']:.3g}", f"{r['flops_per_param']:.3g}") for r in rules]
-            output.print_table("Known rules", ("name", "title", "slots", "state B/param", "flops/param"), rows)
+            keys = ("name", "title", "tier", "slots", "state_bytes_per_param", "flops_per_param")
+            rows = [tuple(output.number(r[k], 3) if isinstance(r[k], float) else str(r[k]) for k in keys) for r in rules]
+            output.print_table("Known rules", ("name", "title", "tier", "slots", "state B/param", "flops/param"), rows)
         return 0
 
 
 def _entry(name: str) -> dict[str, Any]:
     from search_space.cost import flops_per_param, state_bytes_per_param  # numpy
     from search_space.dataflow import dataflow
+    from search_space.ops import OPS
 
     program = zoo.load(name)
     flow = dataflow(program)
@@ -47,6 +53,7 @@ def _entry(name: str) -> dict[str, Any]:
         "name": name,
         "title": card.get("title", name),
         "source": card.get("source"),
+        "tier": max((OPS[node.op].tier for node in flow.nodes if node.op in OPS), key=TIERS.index, default="E"),
         "slots": len(program.slots),
         "state_bytes_per_param": state_bytes_per_param(flow),
         "flops_per_param": flops_per_param(flow),

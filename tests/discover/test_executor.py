@@ -166,7 +166,9 @@ def test_bits_do_not_depend_on_the_number_of_workers() -> None:
             results.append([o.value for o in executor.map(jobs.train_bits, seeds)])
     assert None not in results[0]
     assert results[0] == results[1] == results[2]
-    command = "from discover.executor import InProcessExecutor as E; print(*[o.value for o in E().map('tests.discover.jobs:train_bits', [0, 1])])"
+    command = (
+        "from discover.executor import *; print(*[o.value for o in InProcessExecutor().map('tests.discover.jobs:train_bits', [0, 1])])"
+    )
     alone = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert alone.stdout.split() == results[0][:2]
 

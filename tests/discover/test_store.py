@@ -51,7 +51,9 @@ def test_everything_written_is_read_back(tmp_path: Path) -> None:
     state = {"random": [3, [2**31, 7], None], "scores": [0.1, math.inf, 1e-300]}
     with RunStore.create(tmp_path / "run", "search", {"tasks": ["digits_mlp"], "seed": 3}) as store:
         assert store.last_generation() is None and store.best() == []
-        store.commit_generation(0, candidates=[first], evaluations=[Evaluation(1, 0, 50, 0.25, {"lr": 0.1})], attempts={"trained": 1}, state=1)
+        store.commit_generation(
+            0, candidates=[first], evaluations=[Evaluation(1, 0, 50, 0.25, {"lr": 0.1})], attempts={"trained": 1}, state=1
+        )
         store.commit_generation(1, candidates=[second], attempts={"trained": 1, "twin": 4, "none": 0}, state=state)
     with RunStore.open(tmp_path / "run", readonly=True) as store:
         assert store.config() == {"tasks": ["digits_mlp"], "seed": 3}
@@ -68,7 +70,12 @@ def test_everything_written_is_read_back(tmp_path: Path) -> None:
     assert info.versions["python"] and info.versions["jax"]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    )
+)
 def test_states_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, state: object) -> None:
     with RunStore.create(tmp_path_factory.mktemp("run"), "search", {}) as store:
         try:
@@ -339,7 +346,9 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[float, float, float]
 
     def beaten(i: int) -> bool:
         return any(
-            all(a <= b for a, b in zip(other, points[i], strict=True)) and (other != points[i] or j < i) for j, other in enumerate(points) if j != i
+            all(a <= b for a, b in zip(other, points[i], strict=True)) and (other != points[i] or j < i)
+            for j, other in enumerate(points)
+            if j != i
         )
 
     assert front == {i for i in range(len(points)) if not beaten(i)}

@@ -1,0 +1,49 @@
+"""`discover resume`: continue a search that was stopped, however it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from discover.cli import output
+from discover.cli.checks import check_workers
+from discover.cli.runs import perform, report
+from discover.cores import visible_cores
+from discover.errors import UserError
+from discover.store import RunStore
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Continue a search that was stopped, to the same result as if it had not been. A finished one is left as it is."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run folder."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Worker processes, one core each; one for each core if not given. The result does not depend on it."""
+    json: bool = False
+    """Print one JSON object as the last line."""
+
+    def execute(self) -> int:
+        """Check that the run can be continued, then do so."""
+        workers = len(visible_cores()) if self.workers is None else self.workers
+        check_workers(workers)
+        with RunStore.open(self.run, readonly=True) as store:
+            info = store.info()
+        if info.kind != "search":
+            raise UserError(f"{self.run} is a '{info.kind}' run; only searches can be resumed")
+        if info.status == "finished":
+            output.say(f"{self.run} is finished, there is nothing to continue")
+            report(self.run, self.json)
+            return 0
+        RunStore.open(self.run).close()  # refuses a live run and a read-only folder before anything heavy is loaded
+        return perform(self.run, self.json, lambda events: _resume(self.run, workers, events))
+
+
+def _resume(folder: Path, workers: int, events: Any) -> None:
+    from discover.search import resume
+
+    resume(folder, workers=workers, events=events)
