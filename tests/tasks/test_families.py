@@ -23,7 +23,7 @@ TRAINED = {
     "micro_mlp": (0.03, 0.5),
     "noisy_quadratic": (0.3, 0.1),
 }
-VARIED = [f"{name}?vary={vary}" for name in names() for vary in (0, 1)]
+VARIED = [f"{name}?vary=1" for name in names()]
 
 
 @cache
@@ -41,20 +41,23 @@ def test_gradient_is_the_slope(spec):
     random = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 0.01, task.init(jax.random.key(2)))
     direction = jax.tree.map(lambda leaf: random.normal(size=leaf.shape), params)
-    with jax.enable_x64(True):
 
-        @jax.jit
+    def by_gradient_and_by_difference(distance):
+        def loss(params):
+            return task.loss(params, batch, jax.random.key(3))
+
         def along(distance):
-            moved = jax.tree.map(lambda p, d: p + distance * d, params, direction)
-            return task.loss(moved, batch, jax.random.key(3))
+            return loss(jax.tree.map(lambda p, d: p + distance * d, params, direction))
 
-        gradient = jax.jit(jax.grad(task.loss))(params, batch, jax.random.key(3))
-        by_gradient = sum(jax.tree.leaves(jax.tree.map(lambda g, d: jnp.sum(g * d), gradient, direction)))
-        difference = (along(1e-6) - along(-1e-6)) / 2e-6
-        np.testing.assert_allclose(by_gradient, difference, rtol=1e-5, atol=1e-6)
+        products = jax.tree.map(lambda g, d: jnp.sum(g * d), jax.grad(loss)(params), direction)
+        return sum(jax.tree.leaves(products)), (along(distance) - along(-distance)) / (2 * distance)
+
+    with jax.enable_x64(True):
+        by_gradient, by_difference = jax.jit(by_gradient_and_by_difference)(1e-6)
+    np.testing.assert_allclose(by_gradient, by_difference, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("spec", VARIED)
+@pytest.mark.parametrize("spec", names())
 def test_metadata_describes_the_parameters(spec):
     task = make(spec)
     params = task.init(jax.random.key(0))
