@@ -14,7 +14,7 @@ from discover.flow import Flow, LiveForm
 from discover.probe import probe
 from discover.schema import TRAINED
 from discover.strategies import Proposal
-from discover.subjects import REJECTED, TWIN, WAITING, Subject, executed
+from discover.subjects import REJECTED, TWIN, Subject, executed
 from search_space.dataflow import Dataflow, dataflow
 from search_space.keys import exact_key, fingerprint, real_key
 
@@ -96,11 +96,11 @@ class Pipeline:
         assert subject.id == len(self.subjects)
         self.subjects.append(subject)
         self.by_exact[subject.exact] = subject
-        if subject.twin is None and subject.status != REJECTED or subject.reason == RACED:
+        if subject.twin is None:  # what became of it later must not matter here, or a resumed run would differ
             if subject.print:
                 self.by_print.setdefault(subject.print, subject)
-        if subject.real and subject.status in (WAITING, TRAINED):
-            self.by_real.setdefault(subject.real, subject)
+            if subject.real:
+                self.by_real.setdefault(subject.real, subject)
 
     def audited(self, subject: Subject) -> bool:
         """Whether a lossy reject belongs to the random share that is trained anyway: a function of its key, so order does not matter."""

@@ -1,0 +1,55 @@
+"""What search asks of its workers and what it gets back, as data. Imports no jax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SEARCH_STREAM, HALL_STREAM, TUNE_STREAM, FINAL_STREAM = 0, 1, 2, 3
+"""Random streams of a run's seed: no seed that selected a rule is used to report it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Programs (texts) to train on each task for `steps` steps; `test` asks for test losses besides validation."""
+
+    programs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    steps: int
+    seeds: int
+    rates: tuple[float, ...]
+    seed: int
+    stream: int = SEARCH_STREAM
+    test: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """The inverse of `to_json`."""
+        return cls(**{name: tuple(value) if isinstance(value, list | tuple) else value for name, value in data.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One program's result. `score` is None with a `reason`; `rates` are the best ones and `losses` [S], each for (family, instance).
+
+    Losses are at the rate that validation chose: test losses where the job asked for them, else validation losses.
+    """
+
+    score: float | None = None
+    reason: str = ""
+    rates: tuple[float, ...] = ()
+    losses: tuple[tuple[float, ...], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measured:
+        """The inverse of `to_json`."""
+        return cls(data["score"], data["reason"], tuple(data["rates"]), tuple(tuple(x) for x in data["losses"]))
