@@ -7,6 +7,7 @@ Only rewritings that leave every float32 bit unchanged are applied here (up to t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -159,6 +160,10 @@ class _Builder:
                 return self.call("sub", (args[0], nodes[args[1]].args[0]))
             if nodes[args[0]].op == "neg":
                 return self.call("sub", (args[1], nodes[args[0]].args[0]))
+        elif name == "where" and nodes[args[0]].op == "const":
+            chosen = args[1] if nodes[args[0]].ref else args[2]
+            if self.kinds[chosen] == kind:
+                return chosen
         elif name == "sub" and nodes[args[1]].op == "neg":
             return self.call("add", (args[0], nodes[args[1]].args[0]))
         if name in _FOLDABLE and all(nodes[a].op == "const" for a in args):
@@ -190,18 +195,29 @@ def _fold(op: Op, values: list[float]) -> float | None:
     return value if math.isfinite(value) and (value == 0 or abs(value) >= 1.1754944e-38) else None
 
 
-def result_kind(op: Op, kinds: list[Kind]) -> Kind:
+def result_kind(op: Op, kinds: Sequence[Kind]) -> Kind:
     """The kind of a primitive's result. Raises `RuleError` where the primitive does not take these kinds."""
-    if op.rule == "elementwise" or op.rule == "nullary":
-        kind: Kind = "global"
-        for k in kinds:
-            kind = _JOIN[kind, k]
-        return kind
-    joined = result_kind(OPS["where"], kinds)
+    if op.macro is not None:
+        return _macro_kind(op.name, tuple(kinds))
+    joined: Kind = "global"
+    for k in kinds:
+        joined = _JOIN[joined, k]
+    if op.rule == "elementwise":
+        return joined
     allowed = _REDUCIBLE[op.rule]
     if joined not in allowed:
         raise RuleError(f"{op.name} takes a value of kind {' or '.join(allowed)}, not {joined}")
-    return op.rule
+    return op.rule  # type: ignore[return-value]
+
+
+@cache
+def _macro_kind(name: str, kinds: tuple[Kind, ...]) -> Kind:
+    builder = _Builder()
+    arguments = {x: builder.leaf("slot", x, kind) for x, kind in zip(("x", "y", "z"), kinds, strict=False)}
+    try:
+        return builder.kinds[builder.expr(_macro_body(OPS[name].macro or ""), arguments)]
+    except RuleError as error:
+        raise RuleError(f"{name}: {error}") from None
 
 
 _REDUCIBLE: dict[str, tuple[Kind, ...]] = {

@@ -136,7 +136,7 @@ def _reductions() -> list[Op]:
         Op("norm_inf", 1, "R", "tensor", macro="amax(abs(x))", units=(1,), flops=2),
         Op("std", 1, "R", "tensor", macro="sqrt(mean(square(x - mean(x))))", units=(1,), flops=4),
         Op("dot", 2, "R", "tensor", macro="sum(x * y)", commutative=True, units=(1, 1), flops=2),
-        Op("cos_sim", 2, "R", "tensor", macro="ratio(sum(x * y), sqrt(sum(square(x))) * sqrt(sum(square(y))))", commutative=True, units=(0, 0), flops=6),
+        Op("cos_sim", 2, "R", "tensor", macro="ratio(sum(x * y), norm(where(1.0, x, y)) * norm(where(1.0, y, x)))", commutative=True, units=(0, 0), flops=6),
         *_axis_reductions("row_", "A", "row", -1),
         *_axis_reductions("col_", "A", "col", -2),
         Op("global_sum", 1, "G", "global", fn=lambda xp, x: xp.sum(x, axis=(-2, -1), keepdims=True), combine="sum", units=(1,)),

@@ -1,0 +1,34 @@
+"""Agreement of the three executors on random programs and the zoo: `python -m benchmarks.agreement [COUNT]`.
+
+The compiled executor is jitted for every program, which is why this takes minutes. Prints the distribution of primitives and the verdicts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from random import Random
+
+from search_space import zoo
+from search_space.dataflow import dataflow
+from search_space.ops import OPS
+from tests.search_space.agreement import check
+from tests.search_space.programs import live_program
+
+
+def main(count: int) -> None:
+    """Check `count` random programs and the zoo."""
+    rng = Random(7)
+    programs = [live_program(rng, rng.choice((4, 8, 14))) for _ in range(count)]
+    used = Counter(name for p in programs for name in {c.value.op for c in p.statements() if hasattr(c.value, "op")})
+    live = Counter(n.op for p in programs for n in dataflow(p).nodes if n.op in OPS)
+    print("programs that call each primitive:", ", ".join(f"{op} {used[op]}" for op in OPS))
+    print("live uses of base primitives:", ", ".join(f"{op} {n}" for op, n in live.most_common()))
+    verdicts = check(programs, jit=True)
+    print("random programs:", dict(verdicts.counts()))
+    print("disagreements:", [o for o in verdicts.outcome if o not in ("agree", "sensitive", "too large")])
+    print("zoo:", dict(check([zoo.load(n) for n in zoo.names()], jit=True).counts()))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
