@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from discover import compile_cache
 from discover.cores import CoreLeases, pin_process, visible_cores
 from discover.errors import JobError
 from discover.outcomes import Batch, Limits, Outcome
@@ -114,7 +115,7 @@ class ProcessExecutor(_Closing):
         self.limits = limits
         self._initializer = None if initializer is None else function_name(initializer)
         self._config = config
-        self._environment = dict(environment or {})
+        self._environment = {**compile_cache.environment(), **(environment or {})}
         self._leases = CoreLeases(workers)
         self._pool: dict[int, Worker] = {}
 

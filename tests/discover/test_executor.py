@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,11 +159,14 @@ def test_ctrl_c_is_the_parents_and_ends_the_workers_silently(tmp_path: Path) -> 
     assert not any(alive(pid) for pid in workers)
 
 
+UNCACHED = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+
+
 def test_bits_do_not_depend_on_the_number_of_workers() -> None:
     seeds = [0, 1, 2, 3]
     results = []
     for workers in (1, 2, 4):
-        with ProcessExecutor(workers) as executor:
+        with ProcessExecutor(workers, environment=UNCACHED) as executor:
             results.append([o.value for o in executor.map(jobs.train_bits, seeds)])
     assert None not in results[0]
     assert results[0] == results[1] == results[2]
@@ -185,3 +189,23 @@ def test_in_process_refuses_to_score_with_several_cores() -> None:
     assert len(os.sched_getaffinity(0)) > 1, "this check needs two cores"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
     assert UserError.__name__ in done.stderr and "before jax is imported" in done.stderr
+
+
+def test_a_cached_compilation_gives_the_same_bits_and_survives_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bits(**environment: str) -> str:
+        with ProcessExecutor(1, environment=environment) as executor:
+            return executor.map(jobs.train_bits, [0])[0].value
+
+    monkeypatch.setenv("DISCOVER_CACHE", str(tmp_path / "cache"))
+    everything = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    fresh = bits(**UNCACHED)
+    first = bits(**everything)
+    entries = list((tmp_path / "cache").glob("jit_train-*-cache"))
+    assert len(entries) == 1, "the training must have been cached"
+    whole = entries[0].read_bytes()
+    second = bits(**everything)
+    assert entries[0].read_bytes() == whole
+    entries[0].write_bytes(whole[: len(whole) // 2])  # as a kill in the middle of writing leaves it
+    third = bits(**everything)
+    assert zlib.decompress(entries[0].read_bytes()), "the damaged entry must have been replaced"
+    assert fresh == first == second == third
