@@ -10,13 +10,12 @@ import numpy as np
 
 from discover.errors import UserError
 from discover.imitate.epsilon import with_epsilons
+from discover.imitate.evolve import Score, evolve
 from discover.imitate.facts import Facts, measure
 from discover.imitate.fit import Form
 from discover.imitate.judge import judge, relative_error
 from discover.imitate.products import prune
-from discover.imitate.signals import Signals, constant_sites
-from discover.imitate.signfit import SignFitter
-from discover.imitate.snap import snap, snap_sign, with_sums
+from discover.imitate.snap import snap, with_sums
 from discover.imitate.stages import STAGES, Problem, problem
 from discover.imitate.target import Recording, play_program
 from discover.imitate.write import program_of
@@ -50,7 +49,6 @@ class _State:
 
     best: Program
     error: float = float("inf")
-    length: float = float("inf")
     proposals: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -79,12 +77,14 @@ def regenerate(
         return time.monotonic() > deadline
 
     state = _State(start)
-    _consider(state, start, float("inf"), recording, "start")
+    _consider(state, start, recording, "start")
     evaluated = 0
     if engine in ("combined", "enumeration") and state.error > ACCEPTED:
-        p = problem(recording.probe, measure(recording.probe), stop)
+        p = problem(recording, measure(recording.probe), stop)
         _run_stages(p, recording, state, progress, began)
         evaluated = p.probe.evaluated + p.full.evaluated + p.large.evaluated
+    if engine != "enumeration" and state.error > ACCEPTED and not stop():
+        evaluated += _run_evolution(recording, start, seed, stop, engine, state, progress, began)
     verdict = judge(state.best, recording)
     seconds = time.monotonic() - began
     return Outcome(state.best, verdict.error, verdict.equivalent, verdict.flips, state.proposals, evaluated, seconds, tuple(state.log))
@@ -97,8 +97,8 @@ def _run_stages(p: Problem, recording: Recording, state: _State, progress: Progr
         for form in stage(p):
             state.proposals += 1
             if form.error < 0.1 and (finished := _finish(p, form, recording, p.facts)) is not None:
-                _consider(state, program_of(finished), _length(finished), recording, stage.__name__)
-            if p.stop() or (state.error <= ACCEPTED and form.outer != "sign"):
+                _consider(state, program_of(finished), recording, stage.__name__)
+            if p.stop() or state.error <= ACCEPTED:
                 break
         if progress is not None:
             progress(stage.__name__, state.error, time.monotonic() - began)
@@ -106,13 +106,33 @@ def _run_stages(p: Problem, recording: Recording, state: _State, progress: Progr
             return
 
 
+def _run_evolution(
+    recording: Recording,
+    start: Program,
+    seed: int,
+    stop: Callable[[], bool],
+    engine: str,
+    state: _State,
+    progress: Progress | None,
+    began: float,
+) -> int:
+    """Evolution from the start rule and, after the stages, from their best; returns how many programs were run."""
+    starts = [start] if state.best == start else [start, state.best]
+    score = Score(recording.probe)
+    kind = "evolution" if engine == "combined" else engine
+    for program in evolve(recording.probe, starts, seed, lambda: stop() or state.error <= ACCEPTED, kind, score):
+        _consider(state, program, recording, kind)
+        if progress is not None:
+            progress(kind, state.error, time.monotonic() - began)
+    state.proposals += score.proposals
+    return score.evaluated
+
+
 def _finish(p: Problem, form: Form, recording: Recording, facts: Facts) -> Form | None:
-    """The form refitted on all probe runs (signs: on the bulk), pruned, with short constants and weight decay put back."""
+    """The form refitted on all probe runs (signs come finished), pruned, with short constants and weight decay put back."""
     decay = float(f"{facts.decay or 0.0:.4g}")
     if form.outer == "sign":
-        fitter = _bulk_fitter(recording, facts)
-        refitted = fitter.fit(form.terms, form.coefficients)
-        return None if refitted is None else replace(snap_sign(fitter, refitted), scale=_short(form.scale), decay=decay)
+        return replace(form, scale=_short(form.scale), decay=decay)
     fitter = p.fitter_for(form)
     refitted = fitter.refine(form.terms)
     if refitted is None:
@@ -123,33 +143,16 @@ def _finish(p: Problem, form: Form, recording: Recording, facts: Facts) -> Form 
     return replace(short, outer=form.outer, scale=_short(form.scale), decay=decay)
 
 
-def _length(form: Form) -> float:
-    """Digits of a form's numbers and its terms; a weighted mean needs one number fewer."""
-    numbers = [value for _, value in constant_sites(("terms", *form.terms))]
-    free = [c for c in form.coefficients if abs(c) != 1.0]
-    mean = len(form.terms) == 2 and abs(sum(form.coefficients) - 1.0) < 1e-9 and min(form.coefficients) > 0
-    digits = sum(len(f"{c:g}") for c in numbers) + sum(len(f"{c:g}") for c in free[: 1 if mean else None])
-    return digits + 3 * len(form.terms)
-
-
 def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _bulk_fitter(recording: Recording, facts: Facts) -> SignFitter:
-    bulk = recording.bulk
-    signals = Signals(bulk.streams.g, bulk.streams.w, bulk.streams.layout)
-    level = facts.level or 1.0
-    return SignFitter(signals, (bulk.u - (facts.decay or 0.0) * bulk.streams.w) / level)
-
-
-def _consider(state: _State, program: Program, length: float, recording: Recording, origin: str) -> None:
-    """Keeps the program if the reference executor finds it closer than the best so far, or as exact and shorter."""
+def _consider(state: _State, program: Program, recording: Recording, origin: str) -> None:
+    """Keeps the program if the reference executor finds it closer than the best so far."""
     error = probe_error(program, recording)
     state.log.append(f"{origin}: error {error:.3g}")
-    exact = error <= ACCEPTED and state.error <= ACCEPTED
-    if (exact and length < state.length) or (not exact and error < state.error):
-        state.best, state.error, state.length = program, error, length
+    if error < state.error:
+        state.best, state.error = program, error
 
 
 def probe_error(program: Program, recording: Recording) -> float:

@@ -131,4 +131,5 @@ def inverted(u: Array, undo: Callable[[Array], Array]) -> Array | None:
     """The target behind an outer function; None where too little of it can be undone."""
     with np.errstate(all="ignore"):
         y = undo(u)
+        y = np.where(np.abs(y) < 1e30, y, np.nan)
     return y if np.isfinite(y).mean() > 0.5 else None

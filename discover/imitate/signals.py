@@ -125,7 +125,7 @@ REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 class Signals:
     """Values of nodes on fixed streams, `[R, E, T]` each, remembered by node."""
 
-    def __init__(self, g: Array, w: Array, layout: Layout, capacity: int = 4000) -> None:
+    def __init__(self, g: Array, w: Array, layout: Layout, capacity: int = 1500) -> None:
         self.layout = layout
         self.evaluated = 0
         self._inputs = {G: g.astype(float), W: w.astype(float)}

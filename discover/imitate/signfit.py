@@ -13,7 +13,7 @@ import numpy as np
 
 from discover.imitate.fit import FAILED, Form, from_free, to_free
 from discover.imitate.products import Stop
-from discover.imitate.signals import Node, Signals, constant_sites, shape_of, with_constants
+from discover.imitate.signals import G, Node, Signals, constant_sites, shape_of, with_constants
 from discover.imitate.streams import Array
 
 _MARGINS = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3)
@@ -27,6 +27,8 @@ class SignFitter:
         self.signals = signals
         self.y = np.rint(y).ravel()
         self.evaluated = 0
+        # Distance from zero is measured against the recent size of the gradient, so that a lone term has a margin too.
+        self._floor = signals(("ema", ("abs", G), 0.9)).ravel()
 
     def values(self, terms: Sequence[Node], keep: Array | None = None) -> Array:
         """Terms at points, `[P, J]`, each point scaled by its largest term."""
@@ -98,7 +100,7 @@ class SignFitter:
         """Value of the form and the size of its terms at all points."""
         self.evaluated += 1
         f = np.zeros(self.y.size)
-        scale = np.zeros(self.y.size)
+        scale = self._floor.copy()
         for term, c in zip(_at(root, sites, x), x[len(sites) :], strict=True):
             part = c * self.signals(term).ravel()
             f += part

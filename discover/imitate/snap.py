@@ -125,7 +125,7 @@ def _shorten(values: tuple[float, ...], error: Callable[[tuple[float, ...]], flo
 
 def snap_sign(fitter: SignFitter, form: Form) -> Form:
     """A sign form with short constants and coefficients (as a weighted mean, or relative to the first term) that flips no further point."""
-    budget = form.error + 2.0 / fitter.y.size
+    budget = form.error + 0.5 / fitter.y.size
     root: Node = ("terms", *form.terms)
     sites = constant_sites(root)
     best = form
@@ -153,3 +153,12 @@ def _normalised(coefficients: tuple[float, ...]) -> list[tuple[float, ...]]:
         if c != 0:
             found.append(tuple(v / abs(c) for v in coefficients))
     return found
+
+
+def length(form: Form) -> int:
+    """Digits of a form's numbers and its terms; a weighted mean needs one number fewer."""
+    numbers = [value for _, value in constant_sites(("terms", *form.terms))]
+    free = [c for c in form.coefficients if abs(c) != 1.0]
+    mean = len(form.terms) == 2 and abs(sum(form.coefficients) - 1.0) < 1e-9 and min(form.coefficients) > 0
+    digits = sum(len(f"{c:g}") for c in numbers) + sum(len(f"{c:g}") for c in free[: 1 if mean else None])
+    return digits + 3 * len(form.terms) - 2 * mean

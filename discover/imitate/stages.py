@@ -14,8 +14,9 @@ from discover.imitate.library import FAST_GRID, factors, linear_columns
 from discover.imitate.products import EXACT, ONE, Relaxation, Stop, inverted, numerators, rank
 from discover.imitate.signals import G, Node, Signals
 from discover.imitate.signfit import SignFitter, sign_forms
+from discover.imitate.snap import length, snap_sign
 from discover.imitate.streams import Array
-from discover.imitate.target import Recorded
+from discover.imitate.target import Recording
 
 _SEARCH_RUNS = ("base", "other", "loud", "soft", "small")
 _CLOSE = 0.05
@@ -28,6 +29,7 @@ class Problem:
     facts: Facts
     probe: Fitter
     full: Fitter
+    bulk: SignFitter
     large: Fitter
     y: Array
     all_y: Array
@@ -41,12 +43,13 @@ class Problem:
             return self.full
         if form.outer == "clip":
             return Fitter(self.full.signals, np.where(np.abs(self.all_y) > form.scale * (1 - 1e-6), np.nan, self.all_y))
-        with np.errstate(all="ignore"):
-            return Fitter(self.full.signals, INVERSES[form.outer](self.all_y))
+        undone = inverted(self.all_y, INVERSES[form.outer])
+        return self.full if undone is None else Fitter(self.full.signals, undone)
 
 
-def problem(recorded: Recorded, facts: Facts, stop: Stop, extra: Iterable[Node] = ()) -> Problem:
+def problem(recording: Recording, facts: Facts, stop: Stop, extra: Iterable[Node] = ()) -> Problem:
     """What all stages share."""
+    recorded = recording.probe
     streams = recorded.streams
     y = recorded.u.astype(float) - (facts.decay or 0.0) * streams.w
     full = Signals(streams.g, streams.w, streams.layout)
@@ -56,7 +59,9 @@ def problem(recorded: Recorded, facts: Facts, stop: Stop, extra: Iterable[Node] 
     far = Signals(streams.g[large], streams.w[large], streams.layout)
     columns = tuple(dict.fromkeys((*linear_columns(facts), *extra)))
     sides = y[runs] / facts.level if facts.level else y[runs]
-    return Problem(facts, Fitter(near, y[runs]), Fitter(full, y), Fitter(far, y[large]), y[runs], y, sides, columns, stop)
+    many = recording.bulk.streams
+    bulk = SignFitter(Signals(many.g, many.w, many.layout), (recording.bulk.u - (facts.decay or 0.0) * many.w) / (facts.level or 1.0))
+    return Problem(facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, stop)
 
 
 def linear(p: Problem) -> Iterator[Form]:
@@ -98,8 +103,14 @@ def signed(p: Problem) -> Iterator[Form]:
     if p.facts.level is None:
         return
     fitter = SignFitter(p.probe.signals, p.sides)
-    delayed = [("lag", ("ema", G, b)) for b in FAST_GRID] if not p.facts.memoryless else []
+    delayed = [("lag", ("ema", G, b)) for b in (*FAST_GRID, 0.99, 0.999)] if not p.facts.memoryless else []
+    found = []
     for form in sign_forms(fitter, [*p.columns, *delayed], p.stop):
+        refitted = p.bulk.fit(form.terms, form.coefficients)
+        if refitted is not None:
+            found.append(snap_sign(p.bulk, refitted))
+    # Several spellings of one rule may be exact; people read the shortest.
+    for form in sorted(found, key=lambda f: (round(f.error, 4), length(f))):
         yield replace(form, scale=p.facts.level)
 
 

@@ -57,9 +57,18 @@ def default_streams(seed: int = 0) -> StreamSet:
 
 def record(target: str, streams: StreamSet | None = None) -> Recording:
     """Updates of a target (zoo rule, rule file or `module:factory[?k=v,...]`) on streams; raises `UserError` in one line."""
-    streams = streams or default_streams()
     start = _optax_start(target) if _OPTAX_SPEC.match(target) and not os.path.exists(target) else _rule_start(target)
-    return Recording(target, _play(start, streams.probe), _play(start, streams.bulk), _play(start, streams.held_out))
+    return _recording(target, start, streams)
+
+
+def record_program(program: Any, streams: StreamSet | None = None) -> Recording:
+    """Updates of a `Program` on streams."""
+    return _recording(program.name, _program_start(program), streams)
+
+
+def _recording(name: str, start: Callable[[Layout], Callable[[list[Array]], Stepper]], streams: StreamSet | None) -> Recording:
+    streams = streams or default_streams()
+    return Recording(name, _play(start, streams.probe), _play(start, streams.bulk), _play(start, streams.held_out))
 
 
 def play_program(program: Any, streams: Streams) -> Array:

@@ -1,0 +1,95 @@
+"""Known and invented rules are found again from recorded arrays alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from discover.imitate.engine import Outcome, regenerate
+from discover.imitate.target import default_streams, record, record_program
+from search_space import Program, zoo
+from search_space.parse import parse_program
+from search_space.printer import to_text
+
+SGD = "def sgd(w, g, lr):\n    return lr * g"
+
+INVENTED = {
+    "two clocks": """def two_clocks(w, g, lr, *, a: full = zeros, b: full = zeros, p: unit = 0.71, q: unit = 0.963, k: number = 0.37):
+    a = lerp(g, a, p)
+    b = lerp(g, b, q)
+    return lr * sign(a + k * b)""",
+    "mean size": """def mean_size(w, g, lr, *, a: full = zeros, m: full = zeros, p: unit = 0.93, q: unit = 0.8, decay: scale = 0.03):
+    a = lerp(abs(g), a, p)
+    m = lerp(g, m, q)
+    return lr * (ratio(m, a) + decay * w)""",
+    "rooted momentum": """def rooted(w, g, lr, *, m: full = zeros, b: unit = 0.87):
+    m = b * m + g
+    return lr * sign(m) * sqrt(m)""",
+}
+
+
+def start() -> Program:
+    return parse_program(SGD)
+
+
+def find(target: str, seed: int = 0, budget: float = 60.0) -> Outcome:
+    return regenerate(record(target, default_streams(seed)), start(), seed=seed, budget_seconds=budget)
+
+
+@pytest.mark.parametrize("target", ["momentum", "rmsprop", "lion", "adam"])
+def test_known_rules(target: str) -> None:
+    outcome = find(target, seed=3)
+    assert outcome.equivalent, to_text(outcome.program)
+    assert parse_program(to_text(outcome.program)) == outcome.program
+
+
+@pytest.mark.parametrize("name", INVENTED)
+def test_invented_rules(name: str) -> None:
+    recording = record_program(parse_program(INVENTED[name]), default_streams(1))
+    outcome = regenerate(recording, start(), seed=1, budget_seconds=60)
+    assert outcome.equivalent, to_text(outcome.program)
+
+
+def test_optax_target_with_arguments() -> None:
+    assert find("optax:sgd?momentum=0.85,nesterov=True").equivalent
+
+
+def test_constants_are_short() -> None:
+    text = to_text(find("adam").program)
+    assert "= 0.9," in text and "= 0.999," in text and "1e-08" in text
+
+
+def test_search_reads_recorded_arrays_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the zoo is read once the target is recorded."""
+    expected = find("momentum")
+    recording = record("momentum", default_streams(0))
+
+    def gone(*_: object) -> None:
+        raise AssertionError("the zoo was read during the search")
+
+    for name in ("load", "names"):
+        monkeypatch.setattr(zoo, name, gone)
+    outcome = regenerate(recording, start(), seed=0, budget_seconds=60)
+    assert outcome.program == expected.program
+
+
+def test_same_seed_same_result() -> None:
+    first, second = find("lion", seed=5), find("lion", seed=5)
+    assert (first.program, first.error, first.log) == (second.program, second.error, second.log)
+
+
+def test_workers_change_nothing() -> None:
+    recording = record("signum", default_streams(2))
+    outcomes = [regenerate(recording, start(), seed=2, budget_seconds=60, workers=n) for n in (1, 4)]
+    assert outcomes[0].program == outcomes[1].program
+
+
+def test_a_start_that_is_the_target_is_kept() -> None:
+    rule = parse_program(INVENTED["rooted momentum"])
+    outcome = regenerate(record_program(rule, default_streams(0)), rule, seed=0, budget_seconds=10)
+    assert outcome.equivalent and outcome.program == rule
+
+
+def test_a_miss_is_an_outcome() -> None:
+    wild = parse_program("def wild(w, g, lr, *, s: full = zeros):\n    s = sin(s + g)\n    return lr * exp(s) * cos(w * s)")
+    outcome = regenerate(record_program(wild, default_streams(0)), start(), seed=0, budget_seconds=4)
+    assert not outcome.equivalent and outcome.seconds < 40
