@@ -159,6 +159,8 @@ def test_quadratic_has_the_curvatures_that_it_states():
         curvature = np.linalg.eigvalsh(np.asarray(hessian[name][name]).reshape(size, size))
         assert curvature[-1] == pytest.approx(1.0, rel=1e-4)
         assert curvature[0] == pytest.approx(1 / float(config["condition"]), rel=1e-2)
+    steepest = np.outer(config["left"][0], config["right"][:, 0]).ravel()
+    assert steepest @ np.asarray(hessian["matrix"]["matrix"]).reshape(12, 12) @ steepest == pytest.approx(1.0, rel=1e-4)
 
 
 def test_quadratic_noise_averages_to_nothing_and_has_the_stated_size():
