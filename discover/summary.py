@@ -24,6 +24,28 @@ class Summary:
     trained: int
     rejected: dict[str, int]
 
+    @property
+    def hall(self) -> list[dict[str, Any]]:
+        """The best rules scored again on fresh seeds, best first; empty before the end."""
+        return self._result("hall")
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """Test losses of the found rule beside tuned known ones; empty before the end."""
+        return self._result("table")
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """What each lossy filter missed; empty before the end."""
+        return self._result("audit")
+
+    def best_text(self) -> str:
+        """The text of the best rule known, empty where there is none yet."""
+        return self.hall[0]["rule"] if self.hall else self.best[0].text if self.best else ""
+
+    def _result(self, name: str) -> list[dict[str, Any]]:
+        return self.info.result.get(name, []) if isinstance(self.info.result, dict) else []
+
 
 def summarize(store: RunStore, count: int = 10) -> Summary:
     """Read a run; `count` limits the list of best rules."""
@@ -48,7 +70,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "run": summary.run,
         "kind": info.kind,
         "status": info.status,
-        "best": [rule_json(c) for c in summary.best],
+        "best": [hero_json(hero) for hero in summary.hall] or [rule_json(c) for c in summary.best],
         "front": [rule_json(c) for c in summary.front],
         "config": info.config,
         "proposals": summary.proposals,
@@ -68,6 +90,11 @@ def rule_json(candidate: Candidate) -> dict[str, Any]:
         "state_bytes_per_param": candidate.state_bytes,
         "cost": candidate.cost,
     }
+
+
+def hero_json(hero: dict[str, Any]) -> dict[str, Any]:
+    """A rule of the hall of fame as scripts see it: its score is the one on fresh seeds."""
+    return {**hero, "score": hero["fresh_score"], "search_score": hero["score"]}
 
 
 def pareto_front(candidates: Iterable[Candidate]) -> list[Candidate]:

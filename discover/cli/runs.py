@@ -16,12 +16,16 @@ from discover.summary import as_json, summarize
 
 def perform(folder: Path, as_object: bool, job: Callable[[Events], None]) -> int:
     """Do `job` in `folder` and report; after Ctrl-C report what is kept and how to continue, and return 130."""
-    output.say(f"run folder: {folder}")
     try:
         with output.progress() as events:
+            output.say(f"run folder: {folder}")
             job(events)
     except KeyboardInterrupt:
         return _interrupted(folder, as_object)
+    except ValueError:  # refused before the run began: the folder made for it goes, if it is still empty
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
     report(folder, as_object)
     return OK
 
