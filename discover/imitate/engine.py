@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from discover.errors import UserError
+from discover.imitate.deep import filtered, gated, masked, polar
 from discover.imitate.epsilon import with_epsilons
 from discover.imitate.evolve import Score, evolve
 from discover.imitate.facts import Facts, measure
 from discover.imitate.fit import Form
 from discover.imitate.judge import judge, relative_error
-from discover.imitate.products import prune
+from discover.imitate.lift import lifted
+from discover.imitate.products import prune, simplify
 from discover.imitate.snap import snap, with_sums
-from discover.imitate.stages import STAGES, Problem, problem
+from discover.imitate.stages import Problem, bent, clipped, linear, multiplied, problem, signed, softened
 from discover.imitate.target import Recording, play_program
 from discover.imitate.write import program_of
 from search_space.program import Program
@@ -24,6 +26,8 @@ from search_space.program import Program
 ENGINES = ("combined", "enumeration", "evolution", "random", "hyper")
 ACCEPTED = 2e-4
 """Error on the probe runs at which the search ends: below it the judge's limit holds with room to spare."""
+
+STAGES = (signed, linear, bent, clipped, multiplied, softened, gated, filtered, polar, masked, lifted)
 
 Progress = Callable[[str, float, float], None]
 """Called with a stage's name, the best error so far and the seconds since the start."""
@@ -139,7 +143,7 @@ def _finish(p: Problem, form: Form, recording: Recording, facts: Facts) -> Form 
         return None
     if form.outer == "identity":
         refitted = with_epsilons(fitter, refitted)
-    short = with_sums(snap(fitter, prune(fitter, refitted)))
+    short = with_sums(snap(fitter, simplify(fitter, prune(fitter, refitted))))
     return replace(short, outer=form.outer, scale=_short(form.scale), decay=decay)
 
 

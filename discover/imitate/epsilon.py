@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from discover.imitate.fit import Fitter, Form
-from discover.imitate.products import EXACT
+from discover.imitate.products import EXACT, replaced
 from discover.imitate.signals import SLOTS, Node
 
 _SIZES = tuple(10.0**k for k in range(-14, 3))
@@ -58,14 +58,3 @@ def denominators(terms: tuple[Node, ...]) -> list[Node]:
     for term in terms:
         visit(term)
     return found
-
-
-def replaced(terms: tuple[Node, ...], old: Node, new: Node) -> tuple[Node, ...]:
-    """Terms with every occurrence of a node replaced."""
-
-    def build(node: Node) -> Node:
-        if node == old:
-            return new
-        return tuple(build(arg) if isinstance(arg, tuple) else arg for arg in node)
-
-    return tuple(build(term) for term in terms)

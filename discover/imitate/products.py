@@ -42,11 +42,12 @@ def times(factor: Node, x: Node) -> Node:
 class Relaxation:
     """Scores factors by the error left after the best linear combination of `factor * column`."""
 
-    def __init__(self, fitter: Fitter, columns: Sequence[Node], extra: Sequence[Node] = ()) -> None:
+    def __init__(self, fitter: Fitter, columns: Sequence[Node], fixed: Array | None = None) -> None:
+        """`fixed: [P, J]` are weighted columns that no factor multiplies."""
         self.fitter = fitter
         weight = fitter.row
         self._base = np.stack([fitter.signals(c) * weight for c in columns], axis=-1)
-        self._extra = np.stack([(fitter.signals(c) * weight).ravel() for c in extra], axis=-1) if extra else None
+        self._fixed = fixed
 
     def error(self, factor: Node) -> float:
         """Relative error of the relaxation of one factor."""
@@ -57,8 +58,8 @@ class Relaxation:
             with np.errstate(all="ignore"):
                 a = self._base * self.fitter.signals(factor)[..., None]
         a = a.reshape(-1, self._base.shape[-1])
-        if self._extra is not None:
-            a = np.concatenate([a, self._extra], axis=1)
+        if self._fixed is not None:
+            a = np.concatenate([a, self._fixed], axis=1)
         if not np.isfinite(a).all():
             return FAILED
         solved = self.fitter.solve_columns(a)
@@ -125,6 +126,49 @@ def prune(fitter: Fitter, form: Form) -> Form:
                 form, changed = replace(rest, outer=form.outer, scale=form.scale, decay=form.decay), True
                 break
     return form
+
+
+def simplify(fitter: Fitter, form: Form) -> Form:
+    """The form with parts replaced by their own arguments wherever the error stays."""
+    for part in _parts(form.terms):
+        for arg in part[1:]:
+            if not isinstance(arg, tuple):
+                continue
+            terms = replaced(form.terms, part, arg)
+            limit = max(1.02 * form.error, form.error + 3e-7)
+            if terms == form.terms or fitter.error(terms) > max(3 * limit, 1e-3):
+                continue
+            refined = fitter.refine(terms)
+            if refined is not None and refined.error <= limit:
+                same = replace(refined, outer=form.outer, scale=form.scale, decay=form.decay)
+                return simplify(fitter, same)
+    return form
+
+
+def _parts(terms: Sequence[Node]) -> list[Node]:
+    found: dict[Node, None] = {}
+
+    def visit(node: Node) -> None:
+        if len(node) > 1:
+            found.setdefault(node)
+        for arg in node[1:]:
+            if isinstance(arg, tuple):
+                visit(arg)
+
+    for term in terms:
+        visit(term)
+    return list(found)
+
+
+def replaced(terms: tuple[Node, ...], old: Node, new: Node) -> tuple[Node, ...]:
+    """Terms with every occurrence of a node replaced."""
+
+    def build(node: Node) -> Node:
+        if node == old:
+            return new
+        return tuple(build(arg) if isinstance(arg, tuple) else arg for arg in node)
+
+    return tuple(build(term) for term in terms)
 
 
 def inverted(u: Array, undo: Callable[[Array], Array]) -> Array | None:

@@ -96,6 +96,8 @@ POINTWISE: dict[str, Callable[..., Array]] = {
     "ratio": ratio,
     "max": np.maximum,
     "min": np.minimum,
+    "where": lambda c, a, b: np.where(c != 0, a, b),
+    "clip": lambda x, c: np.clip(x, -c, c),
     "less": lambda a, b: np.asarray(np.less(a, b), dtype=float),
     "pow": lambda a, b: np.where(a > 0, np.abs(a), 0.0) ** b,
 }

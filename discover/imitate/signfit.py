@@ -129,7 +129,7 @@ def sign_forms(fitter: SignFitter, columns: Sequence[Node], stop: Stop, most: in
                 found.append(form)
         found.sort(key=lambda form: form.error)
         if found and found[0].error <= enough:
-            return [form for form in found if form.error <= enough]
+            return [form for form in found if form.error <= enough][:5]
     return found[:4]
 
 

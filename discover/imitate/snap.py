@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from discover.imitate.epsilon import denominators, replaced
+from discover.imitate.epsilon import denominators
 from discover.imitate.fit import Fitter, Form
+from discover.imitate.products import replaced
 from discover.imitate.signals import Node, constant_sites, with_constants
 from discover.imitate.signfit import SignFitter
 

@@ -19,13 +19,15 @@ from discover.imitate.streams import Array
 from discover.imitate.target import Recording
 
 _SEARCH_RUNS = ("base", "other", "loud", "soft", "small")
-_CLOSE = 0.05
+CLOSE = 0.05
+"""Relative error below which a relaxation or a form is worth refining."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """A recorded target with weight decay taken out: `y` on the search runs, `all_y` on all probe runs, `large_y` where numbers vanish."""
 
+    recording: Recording
     facts: Facts
     probe: Fitter
     full: Fitter
@@ -61,12 +63,19 @@ def problem(recording: Recording, facts: Facts, stop: Stop, extra: Iterable[Node
     sides = y[runs] / facts.level if facts.level else y[runs]
     many = recording.bulk.streams
     bulk = SignFitter(Signals(many.g, many.w, many.layout), (recording.bulk.u - (facts.decay or 0.0) * many.w) / (facts.level or 1.0))
-    return Problem(facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, stop)
+    return Problem(recording, facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, stop)
+
+
+def fitter_on(p: Problem, names: Sequence[str]) -> tuple[Fitter, Array]:
+    """A fitter of the target on some probe runs, and the target there."""
+    streams = p.recording.probe.streams
+    runs = [streams.run(name) for name in names]
+    return Fitter(Signals(streams.g[runs], streams.w[runs], streams.layout), p.all_y[runs]), p.all_y[runs]
 
 
 def linear(p: Problem) -> Iterator[Form]:
     """Sums of filtered gradients."""
-    if Relaxation(p.probe, p.columns).error(ONE) < _CLOSE:
+    if Relaxation(p.probe, p.columns).error(ONE) < CLOSE:
         form = numerators(p.probe, ONE, p.columns, 4, p.stop)
         if form is not None:
             yield form
@@ -79,7 +88,7 @@ def bent(p: Problem) -> Iterator[Form]:
         if y is None or p.stop():
             continue
         fitter = Fitter(p.probe.signals, y)
-        if Relaxation(fitter, p.columns).error(ONE) < _CLOSE:
+        if Relaxation(fitter, p.columns).error(ONE) < CLOSE:
             form = numerators(fitter, ONE, p.columns, 3, p.stop)
             if form is not None:
                 yield replace(form, outer=name)
@@ -92,7 +101,7 @@ def clipped(p: Problem) -> Iterator[Form]:
     if limit == 0 or not 3 <= cut.sum() < 0.9 * cut.size:
         return
     fitter = Fitter(p.probe.signals, np.where(cut, np.nan, p.y))
-    if Relaxation(fitter, p.columns).error(ONE) < _CLOSE:
+    if Relaxation(fitter, p.columns).error(ONE) < CLOSE:
         form = numerators(fitter, ONE, p.columns, 3, p.stop)
         if form is not None:
             yield replace(form, outer="clip", scale=limit)
@@ -114,14 +123,14 @@ def signed(p: Problem) -> Iterator[Form]:
         yield replace(form, scale=p.facts.level)
 
 
-def products(p: Problem) -> Iterator[Form]:
+def multiplied(p: Problem) -> Iterator[Form]:
     """A factor times a sum of filtered gradients, where the degree of the target is known."""
     if p.facts.degree is not None:
         yield from _products(p, p.probe, p.facts.degree, p.columns)
 
 
 def softened(p: Problem) -> Iterator[Form]:
-    """As `products`, with numbers in denominators: the structure shows where gradients are large, the numbers where they are small."""
+    """As `multiplied`, with numbers in denominators: the structure shows where gradients are large, the numbers where they are small."""
     degrees = (0.0, 1.0, 0.5) if p.facts.degree is None else (p.facts.degree,)
     for degree in degrees:
         for form in _products(p, p.large, degree, p.columns):
@@ -143,5 +152,3 @@ def _products(p: Problem, fitter: Fitter, degree: float, columns: Sequence[Node]
             if form.error < EXACT:
                 return
 
-
-STAGES = (signed, linear, bent, clipped, products, softened)

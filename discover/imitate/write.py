@@ -115,6 +115,9 @@ class _Writer:
         if op == "debias":
             time: Expr = Var("t") if node[3] == 0 else Call("add", (Var("t"), Const(float(node[3]))))
             return Call("debias", (self._expr(node[1]), self._number("unit", node[2]), time))
+        if op == "clip":
+            limit = self._expr(node[2])
+            return Call("clip", (self._expr(node[1]), Call("neg", (limit,)), limit))
         if op == "pow":
             return Call("pow", (self._expr(node[1]), Const(node[2])))
         made = Call(op, tuple(self._expr(arg) for arg in node[1:]))

@@ -1,0 +1,139 @@
+"""Deeper stages: gates that depend on agreement in sign, filters of scaled gradients, signs and sizes found apart, zeros set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from discover.imitate.fit import Fitter, Form
+from discover.imitate.library import averages, factors, linear_columns, power, signs, sizes, slots_of_slots
+from discover.imitate.products import EXACT, ONE, Relaxation, numerators, rank, replaced, times
+from discover.imitate.signals import G, Node
+from discover.imitate.signfit import SignFitter, sign_forms
+from discover.imitate.snap import snap_sign
+from discover.imitate.stages import CLOSE, Problem, linear, multiplied
+
+_TRIED = 8
+
+
+def gated(p: Problem) -> Iterator[Form]:
+    """Sums of filtered gradients whose coefficients depend on whether two quantities agree in sign."""
+    ranked = []
+    for other in signs(p.facts):
+        agree, differ = gates(G, other)
+        columns = [*p.columns, *(times(gate, c) for c in p.columns for gate in (agree, differ))]
+        ranked.append((Relaxation(p.probe, columns).error(ONE), other))
+    ranked.sort(key=lambda pair: pair[0])
+    for error, other in ranked[:_TRIED]:
+        if error > 0.5 or p.stop():
+            return
+        plain = [c for c in p.columns if c[0] in ("ema", "g", "lag", "debiased")]
+        columns = [*plain, *(times(gate, c) for c in plain for gate in gates(G, other))]
+        form = numerators(p.probe, ONE, columns, 4, p.stop)
+        if form is not None:
+            yield with_shared_gate(p, form, other)
+
+
+def gates(a: Node, b: Node) -> tuple[Node, Node]:
+    """1 where two quantities agree in sign, and 1 where they differ."""
+    product: Node = ("mul", a, b)
+    return ("less", 0, product), ("less", product, 0)
+
+
+def with_shared_gate(p: Problem, form: Form, other: Node) -> Form:
+    """The form with the gate's average moved to where it fits best: no slope leads there, so decays are tried one by one."""
+    best, inner = form, other[1] if other[0] == "lag" else other
+    if inner[0] != "ema":
+        return form
+    shared = [n[2] for term in form.terms for n in _averages(term)]
+    for decay in dict.fromkeys([*shared, *(round(0.01 * k, 2) for k in range(50, 100))]):
+        terms = replaced(form.terms, inner, ("ema", inner[1], decay))
+        refined = p.probe.refine(terms, rounds=2) if p.probe.error(terms) < 1.5 * best.error else None
+        if refined is not None and refined.error < best.error:
+            best = refined
+    return best
+
+
+def _averages(term: Node) -> list[Node]:
+    found = [term] if term[0] == "ema" else []
+    return found + [n for arg in term[1:] if isinstance(arg, tuple) for n in _averages(arg)]
+
+
+def filtered(p: Problem) -> Iterator[Form]:
+    """Filters of scaled gradients, such as momentum over normalised steps.
+
+    Factors are ranked by how well the last update and the scaled gradient predict this update: a first-order recursion is linear in them.
+    """
+    y = p.y
+    if p.facts.degree is None or p.facts.memoryless:
+        return
+    previous = np.zeros_like(y)
+    previous[..., 1:] = y[..., :-1]
+    last = (previous * p.probe.row).reshape(-1, 1)
+    sources = dict.fromkeys([*factors(p.facts, p.facts.degree - 1.0)])
+    relaxation = Relaxation(p.probe, [G], fixed=last)
+    for scored in rank(relaxation, sources, 24, p.stop):
+        if p.stop():
+            return
+        source = times(scored.factor, G)
+        form = numerators(p.probe, ONE, linear_columns(p.facts, source), 3, p.stop)
+        if form is not None:
+            yield form
+            if form.error < EXACT:
+                return
+
+
+def polar(p: Problem) -> Iterator[Form]:
+    """A sign of one thing times the size of another: each is found by itself."""
+    degree = p.facts.degree
+    if degree is None:
+        return
+    side = SignFitter(p.probe.signals, np.sign(p.y))
+    found = [form for form in sign_forms(side, p.columns, p.stop, most=2) if form.error < 2e-3]
+    if not found:
+        return
+    direction: Node = ("sign", as_node(snap_sign(side, found[0])))
+    fitter = Fitter(p.probe.signals, np.abs(p.y))
+    candidates = [
+        power(slot, degree / size_degree) if degree else slot
+        for x, size_degree in sizes(p.facts)
+        for slot in (*averages(x, p.facts), *slots_of_slots(x, p.facts))
+    ]
+    for scored in rank(Relaxation(fitter, [("abs", direction)]), candidates, 6, p.stop):
+        refined = p.probe.refine((times(direction, scored.factor),))
+        if refined is not None:
+            yield refined
+
+
+def masked(p: Problem) -> Iterator[Form]:
+    """Updates that are set to zero where two quantities disagree: fit the others, then find the rule of the zeros."""
+    idle = (p.y == 0) & (p.probe.signals(G) != 0)
+    if not 0.03 < idle.mean() < 0.9:
+        return
+    seen = replace(p, probe=Fitter(p.probe.signals, np.where(p.y == 0, np.nan, p.y)))
+    for stage in (linear, multiplied):
+        for form in stage(seen):
+            if form.error > CLOSE:
+                continue
+            whole = as_node(form)
+            for other in (*(t for t in form.terms), whole, *signs(p.facts)):
+                terms = tuple(times(gates(G, other)[0], t) for t in form.terms)
+                gated_form = p.probe.refine(terms)
+                if gated_form is not None and gated_form.error < CLOSE:
+                    yield gated_form
+
+
+def as_node(form: Form) -> Node:
+    """The sum inside a form as one node."""
+    total: Node | None = None
+    for term, c in zip(form.terms, form.coefficients, strict=True):
+        size: Node = term if abs(c) == 1.0 else ("mul", abs(float(c)), term)
+        if total is None:
+            total = size if c > 0 else ("neg", size)
+        else:
+            total = ("add" if c > 0 else "sub", total, size)
+    assert total is not None
+    return total
+
