@@ -148,7 +148,7 @@ class Search:
         self.generation = self.proposals = 0
         self.illegal: Counter[str] = self.mutator.failures
         self.best: float | None = None
-        self.spent = 0.0
+        self.spent = self.filtering = 0.0  # seconds of earlier processes; CPU seconds of proposing and filtering here
         self.began = time.monotonic()
 
     def advance(self) -> None:
@@ -168,7 +168,9 @@ class Search:
         """One generation of `count` proposals (the first holds the starts alone)."""
         rng = Random(f"{self.config.seed}:{self.generation}")
         before = len(self.pipeline.subjects)
+        clock = time.process_time()
         tickets = [self.pipeline.admit(p, self.generation) for p in self.strategy.ask(rng, count)]
+        self.filtering += time.process_time() - clock
         self.trainer.race(self.race, [t.subject for t in tickets if t.outcome == TRAINED])
         fresh = self.pipeline.subjects[before:]
         self.trainer.audit([subject for subject in fresh if self.pipeline.audited(subject)])

@@ -1,0 +1,179 @@
+"""The filters: each does its own work, has a name, and can be rebuilt from what was stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from discover.audit import audit_filters, upper_bound
+from discover.flow import Flow
+from discover.generate import hostile_program
+from discover.genome import Genome, from_program
+from discover.mutate import Mutator
+from discover.pipeline import EXACT, LOSSY, PRINT, PROBE_REASONS, RACED, REAL, Pipeline, count_outcomes, settle
+from discover.schema import TRAINED
+from discover.space import Space
+from discover.strategies import Proposal
+from discover.subjects import Subject, from_row, to_row
+from search_space import zoo
+from search_space.parse import parse_program
+from search_space.program import Program
+
+SGD = "def r(w, g, lr):\n    return lr * g\n"
+
+
+def proposal(pipeline: Pipeline, text: str, origin: str = "insert") -> Proposal:
+    genome = from_program(parse_program(text))
+    return Proposal(genome, pipeline.flow.walk(genome), None, origin)
+
+
+def outcome(pipeline: Pipeline, text: str, score: float | None = 1.0) -> str:
+    """Admit a rule; if it is to be trained, say how that ended."""
+    ticket = pipeline.admit(proposal(pipeline, text), 0)
+    if ticket.outcome == TRAINED:
+        settle(ticket.subject, score, RACED)
+    return ticket.outcome
+
+
+def rule(result: str, *statements: str, slots: str = "") -> str:
+    head = f"def r(w, g, lr{', *, ' + slots if slots else ''}):\n"
+    return head + "".join(f"    {s}\n" for s in statements) + f"    return {result}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rule("lr * g", "u = sign(w)"), EXACT),  # a dead statement
+        (rule("g * lr"), EXACT),
+        (rule("(g - 0.5 * g) * (2.0 * lr)"), REAL),
+        (rule("lr * g + 0.0000001 * (lr * w)"), PRINT),
+        (rule("0.0 * g"), "no_motion"),
+        (rule("-(lr * g)"), "no_descent"),
+        (rule("lr * log(g - g)"), "nonfinite"),
+        (rule("5.0 * w"), "explodes"),
+        (rule("lr * sign(g)"), TRAINED),
+    ],
+)
+def test_each_filter_has_its_name(text: str, expected: str) -> None:
+    pipeline = Pipeline(Flow())
+    assert outcome(pipeline, SGD) == TRAINED
+    assert outcome(pipeline, text) == expected
+
+
+def test_exact_copies_take_score_and_failure_real_copies_the_score_only() -> None:
+    pipeline = Pipeline(Flow())
+    assert outcome(pipeline, SGD, score=None) == TRAINED  # raced out
+    copy = pipeline.admit(proposal(pipeline, rule("g * lr")), 0)
+    assert (copy.outcome, copy.subject.known_score(), copy.subject.reason) == (EXACT, None, RACED)
+    assert outcome(pipeline, rule("(g - 0.5 * g) * (2.0 * lr)")) == PRINT, "a failure is never copied by real_key"
+
+    pipeline = Pipeline(Flow())
+    outcome(pipeline, SGD, score=0.25)
+    same = pipeline.admit(proposal(pipeline, rule("(g - 0.5 * g) * (2.0 * lr)")), 0)
+    assert (same.outcome, same.subject.known_score()) == (REAL, 0.25)
+
+
+def test_a_start_is_trained_whatever_the_filters_think() -> None:
+    pipeline = Pipeline(Flow())
+    ticket = pipeline.admit(proposal(pipeline, rule("-(lr * g)"), "start"), 0)
+    assert ticket.outcome == TRAINED
+
+
+def test_known_rules_are_never_lost() -> None:
+    pipeline = Pipeline(Flow())
+    for name in zoo.names():
+        program = zoo.load(name)
+        if isinstance(program, Program):
+            genome = from_program(program)
+            ticket = pipeline.admit(Proposal(genome, pipeline.flow.walk(genome), None, "insert"), 0)
+            assert ticket.outcome in (TRAINED, EXACT, REAL), f"{name}: {ticket.outcome}"
+            if ticket.outcome == TRAINED:
+                settle(ticket.subject, 1.0)
+
+
+def evolve(pipeline: Pipeline, mutator: Mutator, seed: int, count: int) -> list[str]:
+    """Outcomes of a stream of mutations with made-up scores."""
+    rng, outcomes = Random(seed), []
+    program = zoo.load("adamw")
+    assert isinstance(program, Program)
+    genome: Genome = from_program(program)
+    walk = mutator.flow.walk(genome)
+    pool = [(genome, walk)] * 30
+    for _ in range(count):
+        child = mutator.mutate(*rng.choice(pool), rng)
+        ticket = pipeline.admit(Proposal(child.genome, child.walk, None, child.change), 0)
+        if ticket.outcome == TRAINED:
+            settle(ticket.subject, rng.random() if rng.random() < 0.7 else None, RACED)
+        outcomes.append(ticket.outcome)
+        if ticket.subject.known_score() is not None:
+            pool[rng.randrange(30)] = (child.genome, child.walk)
+    return outcomes
+
+
+def test_a_pipeline_rebuilt_from_stored_rows_decides_the_same() -> None:
+    flow, space = Flow(), Space()
+    whole = Pipeline(flow)
+    evolve(whole, Mutator(space, flow), 0, 400)
+    rebuilt = Pipeline(Flow())
+    known: dict[int, Subject] = {}
+    for subject in whole.subjects:
+        known[subject.id] = from_row(to_row(subject), known)
+        rebuilt.remember(known[subject.id])
+    assert [to_row(s) for s in rebuilt.subjects] == [to_row(s) for s in whole.subjects]
+    more = evolve(rebuilt, Mutator(space, rebuilt.flow), 1, 400)
+    assert more == evolve(whole, Mutator(space, flow), 1, 400)
+    assert len(set(more)) >= 6
+
+
+def test_audits_are_a_random_share_of_lossy_rejects_only() -> None:
+    flow = Flow()
+    pipeline = Pipeline(flow, audit_share=0.3)
+    evolve(pipeline, Mutator(Space(), flow), 0, 1500)
+    audited = [s for s in pipeline.subjects if pipeline.audited(s)]
+    lossy = [s for s in pipeline.subjects if s.reason in LOSSY]
+    assert {s.reason for s in audited} <= set(LOSSY)
+    assert 0.2 < len(audited) / len(lossy) < 0.4
+    for subject in audited:  # an audit teaches what a filter costs, and changes nothing else
+        before = subject.known_score()
+        subject.audit_score = -1.0
+        assert subject.known_score() == before
+
+
+def test_false_elimination_is_counted_per_filter() -> None:
+    flow = Flow()
+    pipeline = Pipeline(flow)
+    evolve(pipeline, Mutator(Space(), flow), 0, 600)
+    for subject in pipeline.subjects:
+        if subject.reason in LOSSY:
+            subject.audit_score = 2.0  # worse than every score
+    assert all(row.missed == 0 and row.rate == 0.0 for row in audit_filters(pipeline.subjects))
+    lost = next(s for s in pipeline.subjects if s.reason == "no_descent")
+    lost.audit_score = -1.0
+    rows = {row.filter: row for row in audit_filters(pipeline.subjects)}
+    assert rows["no_descent"].missed == rows["all filters"].missed == 1
+    assert rows["no_descent"].rate == pytest.approx(1 / (1 + rows["no_descent"].found))
+    assert rows["no_descent"].upper > rows["no_descent"].rate
+
+
+def test_the_bound_is_clopper_pearson() -> None:
+    assert upper_bound(0, 299) == pytest.approx(1 - 0.05 ** (1 / 299))
+    assert upper_bound(5, 5) == 1.0 and upper_bound(0, 0) == 1.0
+
+
+def test_ten_thousand_hostile_programs_each_get_an_outcome() -> None:
+    pipeline, rng = Pipeline(Flow()), Random(0)
+    outcomes: Counter[str] = Counter()
+    for number in range(10_000):
+        genome = from_program(hostile_program(rng, pipeline.flow))
+        ticket = pipeline.admit(Proposal(genome, pipeline.flow.walk(genome), None, "hostile"), 0)
+        if ticket.outcome == TRAINED:
+            settle(ticket.subject, 1.0)
+        outcomes.update(count_outcomes([ticket]))
+        if number % 1000 == 999:
+            pipeline.flow.clear()
+            pipeline.by_form.clear()
+    assert sum(outcomes.values()) == 10_000
+    assert set(outcomes) <= {TRAINED, EXACT, REAL, *LOSSY}
+    assert sum(outcomes[name] for name in PROBE_REASONS) > 3_000
