@@ -14,10 +14,10 @@ from typing import Any, Protocol, Self
 
 from discover import compile_cache
 from discover.cores import CoreLeases, pin_process, visible_cores
-from discover.errors import JobError
+from discover.errors import JobError, UserError
 from discover.outcomes import Batch, Limits, Outcome
 from discover.pool import Worker
-from discover.worker import describe, resolve
+from discover.worker import WRONG_USE, describe, resolve
 
 __all__ = ["Executor", "InProcessExecutor", "Limits", "Outcome", "ProcessExecutor"]
 CHECK_SECONDS = 0.1
@@ -84,6 +84,8 @@ class InProcessExecutor(_Closing):
             start = time.perf_counter()
             try:
                 outcome = Outcome("ok", call(payload), seconds=time.perf_counter() - start)
+            except WRONG_USE:
+                raise
             except Exception as error:  # as in a worker: an error is a result
                 outcome = Outcome("error", message=describe(error), seconds=time.perf_counter() - start)
             outcomes.append(outcome)
@@ -131,7 +133,7 @@ class ProcessExecutor(_Closing):
     def map(
         self, function: str | Callable[[Any], Any], payloads: Sequence[Any], on_done: Callable[[int, Outcome], None] | None = None
     ) -> list[Outcome]:
-        """The outcomes in order; see `Executor`. Raises JobError where workers cannot start."""
+        """The outcomes in order; see `Executor`. Raises JobError where workers cannot start, UserError where a job finds wrong use."""
         if not payloads:
             return []
         batch = Batch(function_name(function), payloads, on_done)
@@ -162,6 +164,8 @@ class ProcessExecutor(_Closing):
 
     def _receive(self, worker: Worker, batch: Batch) -> None:
         message = worker.receive()
+        if message is not None and message[0] == "refused":
+            raise UserError(message[1])
         if worker.starting:
             if message is None or message[0] != "ok":
                 why = worker.epitaph() if message is None else message[1]

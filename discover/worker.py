@@ -18,6 +18,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from discover.errors import UserError
+from search_space.program import RuleError
+from tasks.errors import TaskError
+
 BOOT = """import json, os, sys
 a = json.loads(sys.argv[1])
 os.sched_setaffinity(0, {a["core"]})
@@ -26,6 +30,7 @@ from discover.worker import main
 main(a)"""
 PR_SET_PDEATHSIG = 1
 WATCH_SECONDS = 1.0
+WRONG_USE = (UserError, RuleError, TaskError)
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -35,7 +40,7 @@ def resolve(name: str) -> Callable[..., Any]:
 
 
 def main(arguments: dict[str, Any]) -> None:
-    """Serve jobs (function, payload) from the pipe until it closes; answers are (kind, value) with kind "ok" or "error"."""
+    """Serve jobs (function, payload) from the pipe until it closes; answers are (kind, value, seconds), kind "ok", "error" or "refused"."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _die_with(arguments["parent"])
     connection = Connection(arguments["descriptor"])
@@ -59,6 +64,8 @@ def _answer(connection: Connection, job: Callable[[], Any]) -> bool:
     start = time.perf_counter()
     try:
         kind, value = "ok", job()
+    except WRONG_USE as error:  # such as a user's task that cannot be made, which only a worker can find out
+        kind, value = "refused", str(error)
     except Exception as error:  # a job's error is a result; only the parent decides what it means
         kind, value = "error", describe(error)
     seconds = time.perf_counter() - start

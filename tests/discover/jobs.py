@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from discover.errors import UserError
+
 STATE: dict[str, object] = {}
 
 
@@ -42,6 +44,8 @@ def misbehave(what: str) -> str:
     """A job that ends in the way it is told."""
     if what == "raise":
         raise ValueError("two\nlines")
+    if what == "refuse":
+        raise UserError("there is no such data set")
     if what == "hang":
         while True:
             time.sleep(60)

@@ -107,6 +107,12 @@ def test_an_error_in_the_parent_leaves_a_pool_that_works(pool: ProcessExecutor) 
     assert [o.value for o in pool.map(jobs.square, [3, 4])] == [9, 16]
 
 
+def test_wrong_use_found_by_a_job_is_the_users_error(pool: ProcessExecutor) -> None:
+    with pytest.raises(UserError, match="^there is no such data set$"):
+        pool.map(jobs.misbehave, ["a", "refuse", "b"])
+    assert [o.value for o in pool.map(jobs.square, [3, 4])] == [9, 16]
+
+
 def test_functions_that_a_worker_cannot_import_are_refused(pool: ProcessExecutor) -> None:
     with pytest.raises(ValueError, match="top-level function"):
         pool.map(lambda x: x, [1])
