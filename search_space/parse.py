@@ -41,6 +41,8 @@ MAX_LOOP = 64
 FORMAT = 1
 
 _BINARY = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
+_GLOBAL = re.compile(r":(\s*)global(\s*=)")
+"""`global` is a keyword of Python; the kind of that name is spelled `Global` (as long, so columns stay true) for Python's parser."""
 _HEADER = re.compile(r"#\s*rule-format:\s*(\S+)\s*$")
 
 
@@ -74,7 +76,7 @@ def _functions(text: str) -> list[ast.FunctionDef]:
     if header and header[1] != str(FORMAT):
         raise RuleError(f"line 1, column 1: rule-format {header[1]} is unknown; this version reads {FORMAT}")
     try:
-        module = ast.parse(text)
+        module = ast.parse(_GLOBAL.sub(r":\1Global\2", text))
     except SyntaxError as error:
         reason = str(error.msg).split("\n")[0]
         raise RuleError(f"line {error.lineno or 1}, column {max(error.offset or 1, 1)}: not a rule: {reason}") from None
@@ -163,11 +165,11 @@ class _Function:
         if arg.arg in taken | self.readable | {d.name for d in (*self.slots, *self.hypers)}:
             _fail(arg, f"'{arg.arg}' is declared twice or is the name of an input")
         allowed = (*KINDS, *PRIORS)
-        if not isinstance(arg.annotation, ast.Name) or arg.annotation.id not in allowed:
+        label = arg.annotation.id.replace("Global", "global") if isinstance(arg.annotation, ast.Name) else ""
+        if label not in allowed:
             _fail(arg, f"'{arg.arg}' needs a kind or prior; allowed: {', '.join(allowed)}")
         if default is None:
             _fail(arg, f"'{arg.arg}' needs an initial value or a default")
-        label = arg.annotation.id
         if label in PRIORS:
             self.hypers.append(Hyper(arg.arg, label, self._default(default, label)))  # type: ignore[arg-type]
         else:
