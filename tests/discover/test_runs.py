@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -103,3 +104,18 @@ def test_an_error_in_a_users_task_is_one_line(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert err.splitlines()[-1] == "discover: 'broken:make_task' failed: ValueError: no"
     assert "Traceback" not in err
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the small disk; it is inherited by the command."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    try:
+        process = start(*SEARCH[:5], "--max-proposals", "50000", "--workers", "1", "--out", "full", cwd=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("discover: cannot write full/run.db") and "Traceback" not in err
+    shown, _ = finish(start("show", "full", "--json", cwd=tmp_path))
+    assert 0 < shown["proposals"] < 50_000 and shown["best"]
