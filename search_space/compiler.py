@@ -26,7 +26,7 @@ Value = list[jax.Array]
 class RuleState(NamedTuple):
     """State of a rule: `count` updates made (int32), `slots` name → tree like the parameters (one number for a `global` slot); float32."""
 
-    count: jax.Array
+    count: Any  # pyright: ignore[reportIncompatibleMethodOverride]  (optax's name for it)
     slots: dict[str, Any]
 
 
@@ -42,7 +42,7 @@ def to_optax(
     flow = dataflow(program)
     values = hyper_values(program.hypers, hypers or {})
 
-    def init_fn(params: Any) -> RuleState:
+    def init_fn(params: Any) -> Any:
         def tree(slot: Any) -> Any:
             fill = 1.0 if slot.ones else 0.0
             if slot.kind == "global":
@@ -51,7 +51,7 @@ def to_optax(
 
         return RuleState(jnp.zeros((), jnp.int32), {s.name: tree(s) for s in flow.slots})
 
-    def update_fn(updates: Any, state: RuleState, params: Any = None, **extra: Any) -> tuple[Any, RuleState]:
+    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         if params is None and any(n.ref == "w" for n in flow.nodes if n.op == "input"):
             raise ValueError(f"rule '{program.name}' reads the weights: call update(grads, state, params)")
         leaves, structure = jax.tree.flatten(updates)
@@ -59,10 +59,18 @@ def to_optax(
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         queries = _queries(program, extra, structure)
         env = {"g": leaves, "w": weights, "lr": rate, "t": state.count + 1, **queries}
-        slots = {s.name: [state.slots[s.name]] * len(leaves) if s.kind == "global" else structure.flatten_up_to(state.slots[s.name]) for s in flow.slots}
+        slots = {
+            s.name: [state.slots[s.name]] * len(leaves) if s.kind == "global" else structure.flatten_up_to(state.slots[s.name])
+            for s in flow.slots
+        }
         result, new = run(flow, [jnp.shape(x) for x in leaves], env, values, slots)
         out = [(-_fill(r, jnp.shape(x))).reshape(jnp.shape(x)).astype(jnp.asarray(x).dtype) for r, x in zip(result, leaves, strict=True)]
-        kept = {s.name: (new[s.name][0].reshape(()) if s.kind == "global" else structure.unflatten(new[s.name])) if leaves else state.slots[s.name] for s in flow.slots}
+        kept = {
+            s.name: (new[s.name][0].reshape(()) if s.kind == "global" else structure.unflatten(new[s.name]))
+            if leaves
+            else state.slots[s.name]
+            for s in flow.slots
+        }
         return structure.unflatten(out), RuleState(optax.safe_increment(state.count), kept)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -79,7 +87,11 @@ def _queries(program: Program, extra: Mapping[str, Any], structure: Any) -> dict
 
 
 def run(
-    flow: Dataflow, shapes: Sequence[tuple[int, ...]], inputs: Mapping[str, Any], hypers: Mapping[str, Any], slots: Mapping[str, Sequence[Any]]
+    flow: Dataflow,
+    shapes: Sequence[tuple[int, ...]],
+    inputs: Mapping[str, Any],
+    hypers: Mapping[str, Any],
+    slots: Mapping[str, Sequence[Any]],
 ) -> tuple[Value, dict[str, list[jax.Array]]]:
     """One step of the live values: (result for each tensor in the matrix view; next value of each slot in its stored shape)."""
     values: list[Value] = []
@@ -90,14 +102,19 @@ def run(
             values.append(_repeat(hypers[node.ref], shapes))  # type: ignore[index]
         elif node.op == "slot":
             slot = next(s for s in flow.slots if s.name == node.ref)
-            values.append([jnp.asarray(x, jnp.float32).reshape(kind_shape(slot.kind, s)) for x, s in zip(slots[slot.name], shapes, strict=True)])
+            values.append(
+                [jnp.asarray(x, jnp.float32).reshape(kind_shape(slot.kind, s)) for x, s in zip(slots[slot.name], shapes, strict=True)]
+            )
         elif node.op == "input":
             values.append(_input(str(node.ref), inputs, shapes))
         else:
             values.append(apply(OPS[node.op], [values[a] for a in node.args]))
     new = {}
     for slot in flow.slots:
-        new[slot.name] = [jnp.broadcast_to(x, kind_shape(slot.kind, s)).reshape(stored_shape(slot.kind, s)) for x, s in zip(values[slot.next], shapes, strict=True)]
+        new[slot.name] = [
+            jnp.broadcast_to(x, kind_shape(slot.kind, s)).reshape(stored_shape(slot.kind, s))
+            for x, s in zip(values[slot.next], shapes, strict=True)
+        ]
     return values[flow.result], new
 
 

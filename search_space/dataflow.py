@@ -111,10 +111,10 @@ class _Builder:
         return index
 
     def expr(self, expr: Expr, env: dict[str, int]) -> int:
-        if type(expr) is Var:
+        if isinstance(expr, Var):
             index = env.get(expr.name)
             return index if index is not None else self._input(expr.name)
-        if type(expr) is Const:
+        if isinstance(expr, Const):
             return self.const(expr.value)
         return self.call(expr.op, tuple([self.expr(a, env) for a in expr.args]))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Capacity:
     slots: int = 6
 
 
+Array = Any
+"""A NumPy array here, a traced one inside the interpreter."""
+
+
 class Encoded(NamedTuple):
     """A program as data. I instructions, Q registers, G segments, S slots (sizes from `Capacity`); all int32 but where noted.
 
@@ -35,18 +39,18 @@ class Encoded(NamedTuple):
     `numbers` f32[Q] presets; `full_ones`, `small_ones` f32[Q] start values.
     """
 
-    number_code: np.ndarray
-    small_code: np.ndarray
-    full_code: np.ndarray
-    segments: np.ndarray
-    segment_count: np.ndarray
-    numbers: np.ndarray
-    small_ones: np.ndarray
-    full_ones: np.ndarray
-    number_slots: np.ndarray
-    small_slots: np.ndarray
-    full_slots: np.ndarray
-    result: np.ndarray
+    number_code: Array
+    small_code: Array
+    full_code: Array
+    segments: Array
+    segment_count: Array
+    numbers: Array
+    small_ones: Array
+    full_ones: Array
+    number_slots: Array
+    small_slots: Array
+    full_slots: Array
+    result: Array
 
 
 LR, T = 2, 3
@@ -54,10 +58,13 @@ LR, T = 2, 3
 G, W = 0, 1
 """Full registers of gradient and weights. Small registers 0-3 hold the tensor constants."""
 _TABLES: dict[Bank, dict[str, int]] = {"number": NUMBER_OPS, "small": SMALL_OPS, "full": FULL_OPS}
+_BANKS: tuple[Bank, ...] = ("number", "small", "full")
 _COPY: dict[Bank, str] = {"number": "max", "small": "max", "full": "id"}
 
 
-def encode(program: Program, capacity: Capacity | None = None, hypers: dict[str, float] | None = None, flow: Dataflow | None = None) -> Encoded:
+def encode(
+    program: Program, capacity: Capacity | None = None, hypers: dict[str, float] | None = None, flow: Dataflow | None = None
+) -> Encoded:
     """Arrays of one program, with hyperparameters at `hypers` or their defaults.
 
     Raises `RuleError` when the program does not fit the capacity or wants an input that the interpreter lacks.
@@ -77,6 +84,7 @@ class _Allocator:
         self.code, self.capacity, self.hypers = code, capacity, hypers
         self.numbers = np.zeros(capacity.number_registers, np.float32)
         self.register: dict[int, int] = {ONE: 0, ZERO: 1}
+        self.pinned: set[tuple[Bank, int]] = set()
         self.free: dict[Bank, list[int]] = {
             "number": list(range(capacity.number_registers - 1, T, -1)),
             "small": list(range(capacity.small_registers - 1, len(TENSOR_CONSTANTS) - 1, -1)),
@@ -96,7 +104,7 @@ class _Allocator:
         for index, node in enumerate(self.code.nodes):
             if node.op == "preset" and index > ZERO:
                 self.register[index] = self._preset(node.bank, node.preset)
-        self.pinned = set(self.register.values()) if False else {(self.code.nodes[i].bank, r) for i, r in self.register.items()}
+        self.pinned = {(self.code.nodes[i].bank, r) for i, r in self.register.items()}
 
     def _preset(self, bank: Bank, tag: float | str | None) -> int:
         fixed = {"input:g": G, "input:w": W, "input:lr": LR, "input:t": T}
@@ -112,7 +120,8 @@ class _Allocator:
 
     def _take(self, bank: Bank) -> int:
         if not self.free[bank]:
-            raise RuleError(f"too large for the interpreter: more than {len(self.free)} banks' worth of {bank} registers are needed")
+            size = getattr(self.capacity, f"{bank}_registers")
+            raise RuleError(f"too large for the interpreter: more than {size} {bank} registers are needed")
         return self.free[bank].pop()
 
     def _schedule(self) -> list[tuple[Bank, list[int]]]:
@@ -124,7 +133,7 @@ class _Allocator:
         runs: list[tuple[Bank, list[int]]] = []
         while waiting:
             before = len(waiting)
-            for bank in ("number", "small", "full"):
+            for bank in _BANKS:
                 run: list[int] = []
                 progress = True
                 while progress:
@@ -133,7 +142,7 @@ class _Allocator:
                     run += ready
                     done.update(ready)
                     waiting = [i for i in waiting if i not in done]
-                runs.append((bank, run))  # type: ignore[arg-type]
+                runs.append((bank, run))
             assert len(waiting) < before, "cyclic code"
         return runs
 
@@ -193,9 +202,13 @@ class _Allocator:
 
     def _copies(self, owned: dict[int, int]) -> None:
         """Move next-values that could not be written in place; through temporaries, since slots may exchange values."""
-        moves = [(self.code.nodes[read].bank, self.register[new], self.register[read]) for _, _, read, new in self.code.slots if new not in owned or owned[new] != self.register[read]]
+        moves: list[tuple[Bank, int, int]] = [
+            (self.code.nodes[read].bank, self.register[new], self.register[read])
+            for _, _, read, new in self.code.slots
+            if new not in owned or owned[new] != self.register[read]
+        ]
         moves = [m for m in moves if m[1] != m[2]]
-        staged = []
+        staged: list[tuple[Bank, int, int]] = []
         for bank, source, target in moves:
             temporary = self._take(bank)
             self._copy(bank, source, temporary)
@@ -229,14 +242,14 @@ class _Allocator:
             small_code=_table(self.rows["small"], c.small_code, 5, "small instructions"),
             full_code=_table(self.rows["full"], c.full_code, 9, "full instructions"),
             segments=_table([list(s) for s in self.stops], c.segments, 3, "segments"),
-            segment_count=np.int32(len(self.stops)),  # type: ignore[arg-type]
+            segment_count=np.int32(len(self.stops)),
             numbers=starts["number"],
             small_ones=starts["small"],
             full_ones=starts["full"],
             number_slots=_table([[r] for r, _, _ in slots["number"]], c.slots, 1, "slots", fill=-1)[:, 0],
             small_slots=_table(small, c.slots, 2, "slots", fill=-1),
             full_slots=_table([[r] for r, _, _ in slots["full"]], c.slots, 1, "slots", fill=-1)[:, 0],
-            result=np.int32(self.register[self.code.result]),  # type: ignore[arg-type]
+            result=np.int32(self.register[self.code.result]),
         )
 
 
@@ -247,6 +260,3 @@ def _table(rows: list[list[int]], size: int, width: int, what: str, fill: int = 
     if rows:
         out[: len(rows)] = rows
     return out
-
-
-__all__ = ["Capacity", "Encoded", "encode", "fields", "stack"]

@@ -82,7 +82,9 @@ def _fill(values: jax.Array, *sizes: int) -> jax.Array:
     return jnp.broadcast_to(column, (*values.shape, *sizes))
 
 
-def _run_all(layout: Layout, programs: Encoded, number: jax.Array, small: jax.Array, full: jax.Array, finite: jax.Array) -> tuple[jax.Array, ...]:
+def _run_all(
+    layout: Layout, programs: Encoded, number: jax.Array, small: jax.Array, full: jax.Array, finite: jax.Array
+) -> tuple[jax.Array, ...]:
     tables = _Tables(layout)
 
     def one(p: jax.Array, banks: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
@@ -100,15 +102,21 @@ def _segments(tables: _Tables, code: Encoded, p: jax.Array, number: jax.Array, s
         number, small, full = banks
         stop = code.segments[i]
         start = jnp.where(i > 0, code.segments[jnp.maximum(i - 1, 0)], 0)
-        number = lax.fori_loop(start[0], stop[0], lambda k, bank: _step(tables.number, code.number_code[k], p, bank, (bank, small, full)), number)
-        small = lax.fori_loop(start[1], stop[1], lambda k, bank: _step(tables.small, code.small_code[k], p, bank, (number, bank, full)), small)
+        number = lax.fori_loop(
+            start[0], stop[0], lambda k, bank: _step(tables.number, code.number_code[k], p, bank, (bank, small, full)), number
+        )
+        small = lax.fori_loop(
+            start[1], stop[1], lambda k, bank: _step(tables.small, code.small_code[k], p, bank, (number, bank, full)), small
+        )
         full = lax.fori_loop(start[2], stop[2], lambda k, bank: _step(tables.full, code.full_code[k], p, bank, (number, small, bank)), full)
         return number, small, full
 
     return lax.fori_loop(0, code.segment_count, segment, (number, small, full))
 
 
-def _step(branches: list[Callable[..., jax.Array]], row: jax.Array, p: jax.Array, bank: jax.Array, banks: tuple[jax.Array, ...]) -> jax.Array:
+def _step(
+    branches: list[Callable[..., jax.Array]], row: jax.Array, p: jax.Array, bank: jax.Array, banks: tuple[jax.Array, ...]
+) -> jax.Array:
     value = lax.switch(row[0], branches, p, row, *banks)
     zeros = (0,) * (bank.ndim - 2)
     return lax.dynamic_update_slice(bank, value[None, None], (p, row[4], *zeros))

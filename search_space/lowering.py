@@ -7,7 +7,7 @@ from typing import Literal
 
 from search_space.dataflow import Dataflow
 from search_space.ops import OPS
-from search_space.program import TENSOR_CONSTANTS, RuleError
+from search_space.program import TENSOR_CONSTANTS, Kind, RuleError
 
 Bank = Literal["number", "small", "full"]
 _BANK: dict[str, Bank] = {"global": "number", "tensor": "small", "row": "small", "col": "small", "full": "full"}
@@ -35,11 +35,11 @@ class MachineNode:
 
 @dataclass(slots=True)
 class MachineCode:
-    """Nodes in no particular order but definitions-before-use; `result` is full; slots are (kind, ones, read, next) with next in the bank of the kind."""
+    """All nodes, the `result` (full), and slots as (kind, starts as ones, read, next) with `next` in the bank of the kind."""
 
     nodes: list[MachineNode]
     result: int
-    slots: list[tuple[str, bool, int, int]]
+    slots: list[tuple[Kind, bool, int, int]]
 
 
 def lower(flow: Dataflow) -> MachineCode:
@@ -60,7 +60,9 @@ class _Maker:
             self.number.append(self._leaf(index) if node.op not in OPS else self._primitive(index))
         flow = self.flow
         result = self._as_full(flow.result)
-        slots = [(s.kind, s.ones, self.number[s.read], self._as_kind(s.next, s.kind)) for s in flow.slots]
+        slots: list[tuple[Kind, bool, int, int]] = [
+            (s.kind, s.ones, self.number[s.read], self._as_kind(s.next, s.kind)) for s in flow.slots
+        ]
         return MachineCode(self.nodes, result, slots)
 
     def add(self, bank: Bank, op: str, *args: int, **scalars: int) -> int:
@@ -147,14 +149,27 @@ class _Maker:
         if op == "add":
             return self.add("full", "id", x, beta=s)
         if op == "sub":
-            return self.add("full", "id", x, alpha=self._minus_one(), beta=s) if number_first else self.add("full", "id", x, beta=self.add("number", "neg", s))
+            return (
+                self.add("full", "id", x, alpha=self._minus_one(), beta=s)
+                if number_first
+                else self.add("full", "id", x, beta=self.add("number", "neg", s))
+            )
         if op == "mul":
             return self.add("full", "id", x, alpha=s)
         if op == "div":
-            return self.add("full", "reciprocal", x, alpha=s) if number_first else self.add("full", "id", x, alpha=self.add("number", "reciprocal", s))
+            return (
+                self.add("full", "reciprocal", x, alpha=s)
+                if number_first
+                else self.add("full", "id", x, alpha=self.add("number", "reciprocal", s))
+            )
         if op == "ratio" and not number_first:
             return self.add("full", "id", x, alpha=self.add("number", "ratio", ONE, s))
-        fused = {"max": "max_s", "min": "min_s", "pow": "s_pow" if number_first else "pow_s", "less": "s_less" if number_first else "less_s"}.get(op)
+        fused = {
+            "max": "max_s",
+            "min": "min_s",
+            "pow": "s_pow" if number_first else "pow_s",
+            "less": "s_less" if number_first else "less_s",
+        }.get(op)
         return self.add("full", fused, x, s=s) if fused else None
 
 

@@ -9,7 +9,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from search_space.ops import OPS
 from search_space.program import (
@@ -103,7 +103,11 @@ def _roles(node: ast.FunctionDef) -> tuple[str, ...]:
     if not node.decorator_list:
         return ()
     mark = node.decorator_list[0]
-    if len(node.decorator_list) > 1 or not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "role") or mark.keywords:
+    if (
+        len(node.decorator_list) > 1
+        or not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "role")
+        or mark.keywords
+    ):
         _fail(mark, "the only decorator allowed is @role(...)")
     roles = []
     for arg in mark.args:
@@ -156,7 +160,10 @@ class _Function:
         # A slot's initial value may read hyperparameters declared after it, so values are parsed once all names are known.
         hyper_names = {h.name for h in self.hypers}
         self.readable |= hyper_names
-        self.slots = [Slot(s.name, s.kind, self._init(value)) for s, (_, value) in zip(self.slots, [p for p in pending if p[0].arg not in hyper_names], strict=True)]
+        self.slots = [
+            Slot(s.name, s.kind, self._init(value))
+            for s, (_, value) in zip(self.slots, [p for p in pending if p[0].arg not in hyper_names], strict=True)
+        ]
         self.readable |= {s.name for s in self.slots}
         self.hyper_names = hyper_names
 
@@ -186,10 +193,16 @@ class _Function:
             _fail(node, f"a `scale` hyperparameter is not negative, got {value!r}")
         return value
 
-    def _init(self, node: ast.expr) -> Expr | str:  # type: ignore[return]
+    def _init(self, node: ast.expr) -> Expr | Literal["zeros", "ones"]:
         if isinstance(node, ast.Name) and node.id in ("zeros", "ones"):
-            return node.id
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "first" and len(node.args) == 1 and not node.keywords:
+            return "zeros" if node.id == "zeros" else "ones"
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "first"
+            and len(node.args) == 1
+            and not node.keywords
+        ):
             return self._expr(node.args[0])
         _fail(node, "the initial value of a slot is zeros, ones or first(expression)")
 

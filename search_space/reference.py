@@ -70,7 +70,9 @@ class Reference:
                 env[statement.target] = self._expr(statement.value, env)
             result = self._expr(self.program.result, env)
             updates = [-self._fill(x, s).reshape(s) for x, s in zip(result, self.shapes, strict=True)]
-            slots = {s.name: [self._to_kind(x, s, shape) for x, shape in zip(env[s.name], self.shapes, strict=True)] for s in self.program.slots}
+            slots = {
+                s.name: [self._to_kind(x, s, shape) for x, shape in zip(env[s.name], self.shapes, strict=True)] for s in self.program.slots
+            }
         return updates, ReferenceState(state.step + 1, slots)
 
     def _inputs(self, grads: Sequence[Any], weights: Sequence[Any], lr: float, step: int, queries: Mapping[str, Any]) -> dict[str, Value]:
@@ -131,5 +133,3 @@ class Reference:
 def _flush(x: np.ndarray) -> np.ndarray:
     """Denormal numbers become zero, with their sign."""
     return np.where(np.abs(x) < _TINY, np.copysign(np.float32(0), x), x)
-
-

@@ -27,7 +27,7 @@ def run(events: Events) -> dict[str, Any]:
     from search_space.interpreter import batch_optimizer
     from search_space.layout import Layout
     from tasks.batch import TaskBatch
-    from tasks.contracts import from_optax
+    from tasks.contracts import BatchOptimizer, from_optax
     from tasks.registry import load
     from tasks.rollout import rollout
 
@@ -39,7 +39,11 @@ def run(events: Events) -> dict[str, Any]:
         "adafactor": lambda lr: optax.adafactor(lr, min_dim_size_to_factor=2),
     }
     events(Progress("compile", 0, 1 + len(factories), "programs"))
-    interpreted, interpreter_compile = _compile(lambda code, b: rollout(b, batch_optimizer(layout, code), steps=STEPS).final["valid"], stack([encode(zoo.load("adamw"))]), batch)
+    interpreted, interpreter_compile = _compile(
+        lambda code, b: rollout(b, BatchOptimizer(*batch_optimizer(layout, code)), steps=STEPS).final["valid"],
+        stack([encode(zoo.load("adamw"))]),
+        batch,
+    )
     runs: dict[str, Any] = {}
     compile_s = {}
     for done, (name, factory) in enumerate(factories.items(), start=1):

@@ -24,6 +24,7 @@ def run(events: Events) -> dict[str, Any]:
     from search_space.interpreter import batch_optimizer
     from search_space.layout import Layout
     from tasks.batch import TaskBatch
+    from tasks.contracts import BatchOptimizer
     from tasks.registry import load
     from tasks.rollout import rollout
 
@@ -34,12 +35,14 @@ def run(events: Events) -> dict[str, Any]:
     def programs_outermost(code: Any) -> Any:
         def one(program: Any) -> Any:
             alone = jax.tree.map(lambda x: x[None], program)
-            return rollout(batches[1], batch_optimizer(layout, alone), steps=STEPS, evals=1).final["valid"]
+            return rollout(batches[1], BatchOptimizer(*batch_optimizer(layout, alone)), steps=STEPS, evals=1).final["valid"]
 
         return jax.lax.map(one, code)
 
     def steps_outermost(code: Any) -> Any:
-        return rollout(batches[PROGRAMS], batch_optimizer(layout, code, programs_fastest=True), steps=STEPS, evals=1).final["valid"]
+        return rollout(
+            batches[PROGRAMS], BatchOptimizer(*batch_optimizer(layout, code, programs_fastest=True)), steps=STEPS, evals=1
+        ).final["valid"]
 
     # A program that fails ends its training early and would flatter the figure, so only programs that train to the end count.
     events(Progress("select", 0, None, "programs"))

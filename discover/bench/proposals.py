@@ -50,12 +50,13 @@ def figures(search: Search, outcomes: dict[str, int]) -> dict[str, Any]:
     subjects, valid = search.pipeline.subjects, search.proposals
     entered = [s for s in subjects if s.rungs]
     full = [s for s in subjects if s.status == TRAINED]
-    audits = audit_filters(subjects)
+    audits = audit_filters(subjects, search.proposed)
     return {
         "proposals_per_s_per_core": valid / search.filtering,
         "eliminated": 1.0 - len(entered) / valid,
         "false_elimination": _row(audits, "all filters").rate,
         "false_elimination_upper": _row(audits, "all filters").upper,
+        "false_elimination_distinct": _row(audits, "all filters").distinct_rate,
         "full_trainings_per_1000": 1000.0 * len(full) / valid,
         "entered_training": len(entered),
         "proposals": valid,
@@ -68,5 +69,4 @@ def figures(search: Search, outcomes: dict[str, int]) -> dict[str, Any]:
 
 
 def _row(audits: Sequence[FilterAudit], name: str) -> FilterAudit:
-    return next((row for row in audits if row.filter == name), FilterAudit(name, 0, 0, 0, 0, 0.0, 1.0))
-
+    return next((row for row in audits if row.filter == name), FilterAudit(name, 0, 0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0))

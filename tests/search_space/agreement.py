@@ -122,7 +122,9 @@ def _moves(program: Program, flow: Dataflow, data: Sequence[Any], base: Trace, i
     moved = [*update, *flat(_live(flow, after))]
     if _all_finite(moved) != base.finite[i]:
         return True
-    return base.finite[i] and not all(close(a, b, base.largest[i]) for a, b in zip(moved, [*base.updates[i], *flat(base.after[i])], strict=True))
+    return base.finite[i] and not all(
+        close(a, b, base.largest[i]) for a, b in zip(moved, [*base.updates[i], *flat(base.after[i])], strict=True)
+    )
 
 
 def flat(slots: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
@@ -171,7 +173,9 @@ def interpreted_step(
     updates, after = _interpret(code, before, g, w)
     out = []
     for p, (one, flow) in enumerate(zip(codes, flows, strict=True)):
-        slots = {s.name: _from_register(s.kind, np.asarray(getattr(after, bank)[p, register, 0])) for bank, register, s in placed(one, flow)}
+        slots = {
+            s.name: _from_register(s.kind, np.asarray(getattr(after, bank)[p, register, 0])) for bank, register, s in placed(one, flow)
+        }
         out.append(([np.asarray(u[p]) for u in updates], slots, bool(after.finite[p, 0])))
     return out
 

@@ -8,7 +8,14 @@ from search_space.dataflow import result_kind
 from search_space.ops import OPS
 from search_space.program import KINDS, Assign, Call, Const, Expr, Hyper, Kind, Program, RuleError, Slot, Var
 
-_LEAVES: tuple[tuple[str, Kind], ...] = (("g", "full"), ("w", "full"), ("lr", "global"), ("t", "global"), ("fan_in", "tensor"), ("numel", "tensor"))
+_LEAVES: tuple[tuple[str, Kind], ...] = (
+    ("g", "full"),
+    ("w", "full"),
+    ("lr", "global"),
+    ("t", "global"),
+    ("fan_in", "tensor"),
+    ("numel", "tensor"),
+)
 _LIFT: dict[Kind, tuple[Kind, ...]] = {
     "full": KINDS,
     "row": ("global", "tensor", "row"),
@@ -33,7 +40,12 @@ def live_program(rng: Random, statements: int = 14, slots: int = 3) -> Program:
         unused = [u for u in unused if Var(u) not in call.args] + [name]
     for slot in declared:
         fitting = [n for n, k in env.items() if k in _LIFT[slot.kind] and n.startswith("x")] or ["lr"]
-        body.append(Assign(slot.name, Call("lerp", (Var(rng.choice(fitting)), Var(slot.name), Var("b"))) if rng.random() < 0.7 else Var(rng.choice(fitting))))
+        body.append(
+            Assign(
+                slot.name,
+                Call("lerp", (Var(rng.choice(fitting)), Var(slot.name), Var("b"))) if rng.random() < 0.7 else Var(rng.choice(fitting)),
+            )
+        )
     result: Expr = Var(unused[-1] if unused else "g")
     for name in unused[:-1]:
         result = Call(rng.choice(("add", "sub", "mul", "max", "ratio")), (result, Var(name)))
@@ -47,7 +59,9 @@ def _init(rng: Random) -> str | Expr:
 def _draw(rng: Random, env: dict[str, Kind], unused: list[str]) -> tuple[Call, Kind]:
     while True:
         op = OPS[rng.choice(list(OPS))]
-        args: list[Expr] = [Var(rng.choice(list(env))) if rng.random() < 0.85 else Const(round(rng.gauss(0, 2), 3)) for _ in range(op.arity)]
+        args: list[Expr] = [
+            Var(rng.choice(list(env))) if rng.random() < 0.85 else Const(round(rng.gauss(0, 2), 3)) for _ in range(op.arity)
+        ]
         if unused and args and rng.random() < 0.9:
             args[rng.randrange(len(args))] = Var(rng.choice(unused[-3:]))
         kinds: list[Kind] = [env[a.name] if isinstance(a, Var) else "global" for a in args]

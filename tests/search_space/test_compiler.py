@@ -59,7 +59,11 @@ def test_inside_other_transformations(name: str) -> None:
     chained = optax.chain(optax.clip_by_global_norm(1e9), optimizer(name, 0.1))
     plain = optimizer(name, 0.1)
     expected, _ = plain.update(GRADS, plain.init(PARAMS), PARAMS)
-    for tx in (chained, optax.inject_hyperparams(lambda learning_rate: optimizer(name, learning_rate))(learning_rate=0.1), optax.MultiSteps(plain, 1)):
+    for tx in (
+        chained,
+        optax.inject_hyperparams(lambda learning_rate: optimizer(name, learning_rate))(learning_rate=0.1),
+        optax.MultiSteps(plain, 1),
+    ):
         updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), updates, expected)
     masked = optax.masked(plain, {"w": True, "b": False, "s": True})
@@ -139,7 +143,8 @@ def test_works_beside_a_users_own_tasks_module(tmp_path: Any) -> None:
 
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     (tmp_path / "tasks.py").write_text("raise ImportError('not yours')\n")
-    code = "from search_space import optimizer; import jax.numpy as jnp; tx = optimizer('adam', 0.1); print(tx.update(jnp.ones(2), tx.init(jnp.ones(2)))[0])"
+    code = "from search_space import optimizer; import jax.numpy as jnp; tx = optimizer('adam', 0.1); x = jnp.ones(2)"
+    code += "; print(tx.update(x, tx.init(x))[0])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[-0.1 -0.1]"

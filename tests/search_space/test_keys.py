@@ -150,6 +150,13 @@ def test_keys_do_not_depend_on_the_process() -> None:
     import subprocess
     import sys
 
-    code = "from search_space import zoo; from search_space.keys import exact_key; print([exact_key(zoo.load(n)).hex() for n in zoo.names()])"
-    outputs = {subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": s}, capture_output=True, text=True, check=True).stdout for s in "12"}
+    code = (
+        "from search_space import zoo; from search_space.keys import exact_key; print([exact_key(zoo.load(n)).hex() for n in zoo.names()])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": s}, capture_output=True, text=True, check=True
+        ).stdout
+        for s in "12"
+    }
     assert len(outputs) == 1

@@ -60,7 +60,13 @@ CASES: dict[str, list[tuple[tuple[float, ...], float]]] = {
     "where": [((1, 2, 3), 2), ((0, 2, 3), 3), ((NAN, 2, 3), 2), ((0, INF, 3), 3)],
     "is_first": [((1,), 1), ((2,), 0)],
     "every": [((3, 1), 1), ((3, 2), 0), ((3, 4), 1), ((0.2, 5), 1), ((2.6, 4), 1)],
-    "debias": [((0.1, 0.9, 1), 1), ((0.19, 0.9, 2), 1), ((1, 0, 3), 1), ((1, -0.5, 1), NAN), ((0.001, 0.999, 1), 1)],
+    "debias": [
+        ((0.1, 0.9, 1), 1),
+        ((0.19, 0.9, 2), 1),
+        ((1, 0, 3), 1),
+        ((1, -0.5, 1), NAN),
+        ((0.001, 0.999, 1), 0.001 / (1 - float(np.float32(0.999)))),
+    ],
 }
 MATRIX = np.asarray([[3.0, -4.0, 0.0], [1.0, 2.0, -2.0]], np.float32)
 OTHER = np.asarray([[1.0, 0.5, 2.0], [-1.0, 0.0, 1.0]], np.float32)
@@ -90,7 +96,17 @@ def test_elementwise(name: str, xp: Any) -> None:
 
 def test_every_primitive_is_tested() -> None:
     reductions = {p + n for n in ("sum", "mean", "amax", "norm", "rms") for p in ("", "row_", "col_")}
-    reductions |= {*REDUCTIONS, "dot", "cos_sim", "global_sum", "global_mean", "global_amax", "global_norm", "global_dot", "clip_by_global_norm"}
+    reductions |= {
+        *REDUCTIONS,
+        "dot",
+        "cos_sim",
+        "global_sum",
+        "global_mean",
+        "global_amax",
+        "global_norm",
+        "global_dot",
+        "clip_by_global_norm",
+    }
     assert {*CASES, *reductions, "pi", "e", "eps"} == set(OPS)
     assert set(BASE_OPS) < set(OPS)
 

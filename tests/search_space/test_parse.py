@@ -28,9 +28,18 @@ def test_round_trip_of_random_programs(seed: int) -> None:
     assert to_text(parse(to_text(program))) == to_text(program)
 
 
-@given(st.recursive(st.sampled_from([Var("g"), Var("w"), Const(2.0), Const(-0.5), Const(1e-30)]), lambda inner: st.builds(
-    lambda op, a, b: Call(op, (a, b)) if op in ("add", "sub", "mul", "div", "pow", "less") else Call(op, (a,)),
-    st.sampled_from(["add", "sub", "mul", "div", "pow", "less", "neg", "sqrt"]), inner, inner), max_leaves=12))
+@given(
+    st.recursive(
+        st.sampled_from([Var("g"), Var("w"), Const(2.0), Const(-0.5), Const(1e-30)]),
+        lambda inner: st.builds(
+            lambda op, a, b: Call(op, (a, b)) if op in ("add", "sub", "mul", "div", "pow", "less") else Call(op, (a,)),
+            st.sampled_from(["add", "sub", "mul", "div", "pow", "less", "neg", "sqrt"]),
+            inner,
+            inner,
+        ),
+        max_leaves=12,
+    )
+)
 def test_round_trip_of_nested_expressions(expr: object) -> None:
     program = Program("r", (), (), (Assign("u", expr),), Var("u"))  # type: ignore[arg-type]
     again = parse(to_text(program))
@@ -39,7 +48,7 @@ def test_round_trip_of_nested_expressions(expr: object) -> None:
 
 
 def _fold_negations(program: Program) -> Program:
-    def fold(e):  # noqa: ANN001, ANN202
+    def fold(e):
         if isinstance(e, Call):
             return Call(e.op, tuple(fold(a) for a in e.args))
         return e

@@ -191,7 +191,7 @@ def test_amsgrad_counter_example() -> None:
     def final(name: str) -> float:
         tx = optimizer(name, lambda count: 0.5 / jnp.sqrt(count + 1.0), b1=0.0, b2=1 / (1 + 3.0**2))
 
-        def step(carry, i):  # noqa: ANN001, ANN202
+        def step(carry, i):
             w, state = carry
             g = jnp.where(i % 3 == 0, 3.0, -1.0)
             u, state = tx.update(g, state, w)
