@@ -53,6 +53,7 @@ def _entry(name: str) -> dict[str, Any]:
         "name": name,
         "title": card.get("title", name),
         "source": card.get("source"),
+        "verified": card.get("verified"),
         "tier": max((OPS[node.op].tier for node in flow.nodes if node.op in OPS), key=TIERS.index, default="E"),
         "slots": len(program.slots),
         "state_bytes_per_param": state_bytes_per_param(flow),

@@ -35,7 +35,7 @@ def load(name: str) -> Program:
 
 
 def card(name: str) -> dict[str, str]:
-    """What the file's comments say: `title`, `source`, `note`."""
+    """What the file's comments say: `title`, `source`, `verified` (against what), `note`."""
     found = {}
     for line in text(name).splitlines():
         if not line.startswith("#"):
