@@ -105,7 +105,10 @@ def _run_all(runs: list[Run], options: argparse.Namespace, caps: dict[tuple[str,
             out.write(json.dumps(row) + "\n")
             out.flush()
             verdict = "found" if row["equivalent"] else "missed"
-            print(f"{row['engine']:12s}{row['start']:>6s} -> {row['target']:12s} seed {row['seed']}: {verdict} in {row['seconds']:.1f} s", flush=True)
+            print(
+                f"{row['engine']:12s}{row['start']:>6s} -> {row['target']:12s} seed {row['seed']}: {verdict} in {row['seconds']:.1f} s",
+                flush=True,
+            )
 
 
 def _run_apart(run: Run, budget: float) -> dict[str, object]:

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from discover.imitate.epsilon import with_epsilons
 from discover.imitate.fit import Fitter, Form
 from discover.imitate.library import averages, factors, linear_columns, power, signs, sizes, slots_of_slots
 from discover.imitate.products import EXACT, ONE, Relaxation, numerators, rank, replaced, times
 from discover.imitate.signals import G, Node
 from discover.imitate.signfit import SignFitter, sign_forms
 from discover.imitate.snap import snap_sign
-from discover.imitate.stages import CLOSE, Problem, linear, multiplied
+from discover.imitate.stages import CLOSE, Problem, fitter_on, linear, multiplied
+from discover.imitate.streams import Array
 
 _TRIED = 8
 
@@ -66,19 +68,29 @@ def filtered(p: Problem) -> Iterator[Form]:
 
     Factors are ranked by how well the last update and the scaled gradient predict this update: a first-order recursion is linear in them.
     """
-    y = p.y
-    if p.facts.degree is None or p.facts.memoryless:
+    if p.facts.memoryless:
         return
+    if p.facts.degree is not None:
+        yield from _filtered(p, p.probe, p.y, p.facts.degree)
+        return
+    # Numbers in denominators hide the degree; they vanish where gradients are large.
+    for degree in (0.0, 1.0, 0.5):
+        for form in _filtered(p, *fitter_on(p, ("large",)), degree):
+            refined = p.probe.refine(form.terms) if form.error < CLOSE else None
+            if refined is not None:
+                yield with_epsilons(p.probe, refined)
+
+
+def _filtered(p: Problem, fitter: Fitter, y: Array, degree: float) -> Iterator[Form]:
     previous = np.zeros_like(y)
     previous[..., 1:] = y[..., :-1]
-    last = (previous * p.probe.row).reshape(-1, 1)
-    sources = dict.fromkeys([*factors(p.facts, p.facts.degree - 1.0)])
-    relaxation = Relaxation(p.probe, [G], fixed=last)
-    for scored in rank(relaxation, sources, 24, p.stop):
+    last = (previous * fitter.row).reshape(-1, 1)
+    relaxation = Relaxation(fitter, [G], fixed=last)
+    for scored in rank(relaxation, factors(p.facts, degree - 1.0), 24, p.stop):
         if p.stop():
             return
         source = times(scored.factor, G)
-        form = numerators(p.probe, ONE, linear_columns(p.facts, source), 3, p.stop)
+        form = numerators(fitter, ONE, linear_columns(p.facts, source), 3, p.stop)
         if form is not None:
             yield form
             if form.error < EXACT:
@@ -136,4 +148,3 @@ def as_node(form: Form) -> Node:
             total = ("add" if c > 0 else "sub", total, size)
     assert total is not None
     return total
-

@@ -19,6 +19,7 @@ from discover.imitate.lift import lifted
 from discover.imitate.products import prune, simplify
 from discover.imitate.snap import snap, with_sums
 from discover.imitate.stages import Problem, bent, clipped, linear, multiplied, problem, signed, softened
+from discover.imitate.start import nodes_of
 from discover.imitate.target import Recording, play_program
 from discover.imitate.write import program_of
 from search_space.program import Program
@@ -28,6 +29,9 @@ ACCEPTED = 2e-4
 """Error on the probe runs at which the search ends: below it the judge's limit holds with room to spare."""
 
 STAGES = (signed, linear, bent, clipped, multiplied, softened, gated, filtered, polar, masked, lifted)
+
+SAME = 1e-6
+"""Error on the probe runs at which the start rule itself is the answer."""
 
 Progress = Callable[[str, float, float], None]
 """Called with a stage's name, the best error so far and the seconds since the start."""
@@ -83,8 +87,8 @@ def regenerate(
     state = _State(start)
     _consider(state, start, recording, "start")
     evaluated = 0
-    if engine in ("combined", "enumeration") and state.error > ACCEPTED:
-        p = problem(recording, measure(recording.probe), stop)
+    if engine in ("combined", "enumeration") and state.error > SAME:
+        p = problem(recording, measure(recording.probe), stop, nodes_of(start))
         _run_stages(p, recording, state, progress, began)
         evaluated = p.probe.evaluated + p.full.evaluated + p.large.evaluated
     if engine != "enumeration" and state.error > ACCEPTED and not stop():

@@ -1,7 +1,4 @@
-"""Small numbers inside denominators: where one may sit, and which size fits.
-
-Letters: none; everything here works on nodes.
-"""
+"""Small numbers that only show where gradients are small: inside denominators, and as first values of slots."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from discover.imitate.signals import SLOTS, Node
 _SIZES = tuple(10.0**k for k in range(-14, 3))
 
 
-def with_epsilons(fitter: Fitter, form: Form, most: int = 2) -> Form:
+def with_epsilons(fitter: Fitter, form: Form, most: int = 3) -> Form:
     """The form with up to `most` fitted numbers added along its denominators, as long as each brings it much closer."""
     for _ in range(most):
         if form.error < EXACT:
@@ -28,14 +25,38 @@ def with_epsilons(fitter: Fitter, form: Form, most: int = 2) -> Form:
 
 
 def _placements(fitter: Fitter, form: Form) -> Iterator[tuple[Node, ...]]:
-    """Terms with one number added at one place, at its best size on a grid; the three best places."""
+    """Terms with one number added at one place, at its best size on a grid; the best places."""
     found: list[tuple[float, tuple[Node, ...]]] = []
     for site in denominators(form.terms):
         for op in ("add", "max"):
             tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, site, (op, site, size))]]
             found.append(min(tried, key=lambda pair: pair[0]))
+    for slot in _slots(form.terms):
+        tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, slot, _started(slot, size))]]
+        found.append(min(tried, key=lambda pair: pair[0]))
     found.sort(key=lambda pair: pair[0])
-    yield from (terms for _, terms in found[:3])
+    yield from (terms for _, terms in found[:4])
+
+
+def _slots(terms: tuple[Node, ...]) -> list[Node]:
+    """Slots that start at zero and could start elsewhere."""
+    found: dict[Node, None] = {}
+
+    def visit(node: Node) -> None:
+        if node[0] in ("ema", "pulled", "debiased") and len(node) == 3:
+            found.setdefault(node)
+        for arg in node[1:]:
+            if isinstance(arg, tuple):
+                visit(arg)
+
+    for term in terms:
+        visit(term)
+    return list(found)
+
+
+def _started(slot: Node, value: float) -> Node:
+    op, x, b = slot
+    return ("debias", ("ema", x, b, value), b, 0) if op == "debiased" else (op, x, b, value)
 
 
 def denominators(terms: tuple[Node, ...]) -> list[Node]:

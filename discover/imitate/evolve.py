@@ -1,6 +1,6 @@
 """Evolution of whole programs towards a recorded target: what enumeration misses, and the controls that it is compared with.
 
-Regularized evolution (Real et al., 2019) over genomes, warm-started, with restarts; a candidate's score is its imitation error after the best
+Regularized evolution (Real et al., 2019) over genomes, warm-started, with restarts; the score is the imitation error after the best
 overall factor, and the constants of the best are refined by Gauss-Newton now and then.
 """
 
@@ -78,7 +78,9 @@ class Score:
         return float((mine * self.u).sum()) / size if 0 < size < np.inf else 0.0
 
 
-def evolve(recorded: Recorded, starts: Sequence[Program], seed: int, stop: Callable[[], bool], engine: str, score: Score) -> Iterator[Program]:
+def evolve(
+    recorded: Recorded, starts: Sequence[Program], seed: int, stop: Callable[[], bool], engine: str, score: Score
+) -> Iterator[Program]:
     """Yields programs, each closer than the one before, until `stop`."""
     rng = Random(f"{seed}-{engine}")
     genomes = [from_program(start) for start in starts]
@@ -178,4 +180,3 @@ def _scaled(score: Score, genome: Genome) -> Program:
     if abs(factor - 1.0) < 1e-4:
         return program
     return replace(program, result=Call("mul", (Const(float(f"{factor:.6g}")), program.result)))
-

@@ -86,8 +86,9 @@ class Fitter:
     def solve_columns(self, a: Array) -> tuple[Array, Array] | None:
         """`solve` for weighted columns, `a: [P, J]`."""
         size = np.sqrt(np.einsum("pj,pj->j", a, a))
-        if not np.all(size > 0):
+        if not size.any():
             return None
+        size[size == 0] = 1.0
         a = a / size
         gram = a.T @ a
         gram[np.diag_indices_from(gram)] += _RIDGE

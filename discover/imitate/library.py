@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from discover.imitate.facts import Facts
-from discover.imitate.signals import G, Node, W
+from discover.imitate.signals import SLOTS, G, Node, W
 
 FAST_GRID = (0.5, 0.8, 0.9, 0.95, 0.98)
 """Decays tried for averages that carry a sign (numerators)."""
@@ -27,6 +27,9 @@ def linear_columns(facts: Facts, source: Node = G, grid: tuple[float, ...] = FAS
         columns += [("debiased", source, b) for b in grid]
         columns += [("debias", source, b) for b in (0.8, 0.9)]
         columns += [("debias", ("ema", source, b), b, 1) for b in (0.8, 0.9)]
+        if plain(source):
+            change: Node = ("sub", source, ("held", source))
+            columns += [("held", source), *(("debiased", change, b) for b in grid)]
     if facts.uses_weights:
         columns.append(W)
     return columns
@@ -41,11 +44,18 @@ def averages(x: Node, facts: Facts, grid: tuple[float, ...] = SLOW_GRID) -> Iter
         yield ("ema", x, b)
         if not facts.timeless:
             yield ("debiased", x, b)
+            if plain(x):
+                yield ("warm", x, b)
     yield ("total", x)
     yield ("record", x)
     for b in grid:
         yield ("peak", x, b)
     yield ("lag", x)
+
+
+def plain(x: Node) -> bool:
+    """Whether a node is a function of this step's inputs alone."""
+    return x[0] not in SLOTS and all(plain(arg) for arg in x[1:] if isinstance(arg, tuple))
 
 
 def slots_of_slots(x: Node, facts: Facts) -> Iterator[Node]:
@@ -80,6 +90,8 @@ def sizes(facts: Facts) -> list[Weighted]:
         if not facts.elementwise:
             found += reductions(m)
     found.append((("square", ("sub", G, ("lag", G))), 2.0))
+    for last in [("lag", G)] if facts.timeless else [("lag", G), ("held", G)]:
+        found.append((("square", ("add", G, ("mul", 0.9, ("sub", G, last)))), 2.0))
     found.append((("abs", ("sub", G, ("lag", G))), 1.0))
     found.append((("cube", ("abs", G)), 3.0))
     return found

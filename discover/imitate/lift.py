@@ -12,6 +12,7 @@ from dataclasses import replace
 from discover.imitate.deep import as_node, filtered
 from discover.imitate.epsilon import with_epsilons
 from discover.imitate.fit import Form
+from discover.imitate.library import linear_columns
 from discover.imitate.products import EXACT, replaced
 from discover.imitate.signals import G, Node, W
 from discover.imitate.stages import CLOSE, Problem, fitter_on, linear, multiplied
@@ -19,6 +20,7 @@ from discover.imitate.stages import CLOSE, Problem, fitter_on, linear, multiplie
 _IDLE_WEIGHTS = ("base", "large", "small", "shifted", "past", "impulse")
 _IDLE_CLIPS = ("small", "tiny")
 _SIZES = tuple(10.0**k for k in range(-5, 3))
+_SHARES = (1.0, 0.1, 0.01, 0.001)
 
 
 def lifted(p: Problem) -> Iterator[Form]:
@@ -38,7 +40,7 @@ def _cores(p: Problem, names: tuple[str, ...]) -> Iterator[Form]:
     fitter, y = fitter_on(p, names)
     facts = replace(p.facts, decay=0.0, elementwise=True)
     for degree in (0.0, 1.0):
-        inner = replace(p, probe=fitter, y=y, facts=replace(facts, degree=degree))
+        inner = replace(p, probe=fitter, y=y, facts=replace(facts, degree=degree), columns=tuple(linear_columns(facts)))
         for stage in (linear, multiplied, filtered):
             for form in stage(inner):
                 if form.error < CLOSE:
@@ -65,10 +67,10 @@ def _dressings(core: Form) -> Iterator[list[tuple[Node, ...]]]:
     shrunk = [_decayed(G, c) for c in _SIZES]
     yield [(*core.terms, W)]
     yield [replaced(core.terms, G, x) for x in shrunk]
-    yield [(_trusted(whole),)]
-    yield [(_trusted(_decayed(whole, c)),) for c in _SIZES]
-    yield [replaced(core.terms, G, _trusted(G))]
-    yield [replaced(core.terms, G, _trusted(x)) for x in shrunk]
+    yield [(_trusted(whole, c),) for c in _SIZES]
+    yield [(_trusted(x, c),) for x in (_decayed(whole, k) for k in _SIZES) for c in _SHARES]
+    yield [replaced(core.terms, G, _trusted(G, c)) for c in _SIZES]
+    yield [replaced(core.terms, G, _trusted(x, c)) for x in shrunk for c in _SHARES]
     for size in ("norm", "rms", "global_norm", "norm_inf"):
         yield [replaced(core.terms, G, _limited(G, size, c)) for c in _SIZES]
         yield [(_limited(whole, size, c),) for c in _SIZES]
@@ -89,8 +91,7 @@ def _limited(x: Node, size: str, c: float) -> Node:
     return ("ratio", x, ("max", 1, ("ratio", (size, x), c)))
 
 
-def _trusted(x: Node) -> Node:
-    """x scaled to the size of the weights, unchanged where either is zero."""
-    share: Node = ("ratio", ("norm", W), ("norm", x))
+def _trusted(x: Node, c: float) -> Node:
+    """x scaled to c times the size of the weights, unchanged where either is zero."""
+    share: Node = ("mul", c, ("ratio", ("norm", W), ("norm", x)))
     return ("mul", ("where", share, share, 1), x)
-

@@ -24,14 +24,23 @@ def ratio(a: Array, b: Array) -> Array:
     return np.divide(a, b, out=np.zeros(np.broadcast(a, b).shape), where=b != 0)
 
 
-def ema(x: Array, b: float) -> Array:
-    """`s = lerp(x, s, b)` from zero."""
-    return lfilter([1.0 - b], [1.0, -b], x, axis=-1)
+def ema(x: Array, b: float, start: float = 0.0) -> Array:
+    """`s = lerp(x, s, b)` from a starting value."""
+    return np.asarray(lfilter([1.0 - b], [1.0, -b], x, axis=-1)) + _fading(x, b, start)
+
+
+def _fading(x: Array, b: float, start: float) -> Array:
+    return start * b ** _time(x) if start else np.zeros(1)
+
+
+def warm(x: Array, b: float) -> Array:
+    """`s = lerp(x, s, b)` from the first x."""
+    return np.asarray(lfilter([1.0 - b], [1.0, -b], x, axis=-1, zi=b * x[..., :1])[0])
 
 
 def trace(x: Array, b: float) -> Array:
     """`s = b * s + x` from zero."""
-    return lfilter([1.0], [1.0, -b], x, axis=-1)
+    return np.asarray(lfilter([1.0], [1.0, -b], x, axis=-1))
 
 
 def _time(x: Array) -> Array:
@@ -60,10 +69,17 @@ def lag(x: Array) -> Array:
     return out
 
 
-def pulled(x: Array, b: float) -> Array:
-    """`s = s + (1 - b) * sign(x - s) * x` from zero: moves by x towards x."""
+def held(x: Array) -> Array:
+    """The value of the step before, the present one at the first."""
+    out = lag(x)
+    out[..., 0] = x[..., 0]
+    return out
+
+
+def pulled(x: Array, b: float, start: float = 0.0) -> Array:
+    """`s = s + (1 - b) * sign(x - s) * x` from a starting value: moves by x towards x."""
     out = np.empty_like(x)
-    s = np.zeros(x.shape[:-1])
+    s = np.full(x.shape[:-1], start)
     for step in range(x.shape[-1]):
         now = x[..., step]
         s = s + (1.0 - b) * np.sign(now - s) * now
@@ -103,6 +119,7 @@ POINTWISE: dict[str, Callable[..., Array]] = {
 }
 SLOTS: dict[str, Callable[..., Array]] = {
     "ema": ema,
+    "warm": warm,
     "debiased": lambda x, b: debias(ema(x, b), b),
     "trace": trace,
     "peak": peak,
@@ -110,6 +127,7 @@ SLOTS: dict[str, Callable[..., Array]] = {
     "total": lambda x: np.cumsum(x, axis=-1),
     "record": lambda x: np.maximum(np.maximum.accumulate(x, axis=-1), 0.0),
     "lag": lag,
+    "held": held,
     "debias": debias,
 }
 """What depends on earlier steps or on the step itself; those with a number have a decay between 0 and 1."""
@@ -207,7 +225,10 @@ def _sites(node: Node) -> list[tuple[Node, int, float]]:
 
 def constant_sites(node: Node) -> list[tuple[str, float]]:
     """(kind, value) of each number in a node, in the order of `constants`; kinds are `unit`, `scale` and `number`."""
-    return [("unit" if site[0] in SLOTS and place == 2 else "number" if site[0] == "pow" else "scale", value) for site, place, value in _sites(node)]
+    return [
+        ("unit" if site[0] in SLOTS and place == 2 else "number" if site[0] == "pow" else "scale", value)
+        for site, place, value in _sites(node)
+    ]
 
 
 def with_constants(node: Node, values: tuple[float, ...]) -> Node:

@@ -35,13 +35,13 @@ class SignFitter:
         a = np.stack([self.signals(term).ravel() for term in terms], axis=1)
         return a if keep is None else a[keep]
 
-    def flips(self, terms: Sequence[Node], coefficients: Sequence[float]) -> float:
+    def flips(self, terms: Sequence[Node], coefficients: Sequence[float] | Array) -> float:
         """Share of points on the wrong side."""
         self.evaluated += 1
         f = sum((c * self.signals(term) for term, c in zip(terms, coefficients, strict=True)), start=np.zeros(1)).ravel()
         return float(np.mean(np.sign(f) != self.y)) if np.isfinite(f).all() else FAILED
 
-    def fit(self, terms: Sequence[Node], coefficients: Sequence[float] | None = None) -> Form | None:
+    def fit(self, terms: Sequence[Node], coefficients: Sequence[float] | Array | None = None) -> Form | None:
         """The form with constants and coefficients fitted; `error` is its share of flips."""
         root: Node = ("terms", *terms)
         sites = constant_sites(root)

@@ -37,6 +37,7 @@ class Problem:
     all_y: Array
     sides: Array
     columns: tuple[Node, ...]
+    own: tuple[Node, ...]
     stop: Stop
 
     def fitter_for(self, form: Form) -> Fitter:
@@ -59,11 +60,19 @@ def problem(recording: Recording, facts: Facts, stop: Stop, extra: Iterable[Node
     large = [streams.run("large")]
     near = Signals(streams.g[runs], streams.w[runs], streams.layout)
     far = Signals(streams.g[large], streams.w[large], streams.layout)
-    columns = tuple(dict.fromkeys((*linear_columns(facts), *extra)))
+    own = tuple(extra)
+    columns = tuple(dict.fromkeys((*linear_columns(facts), *(node for node in own if _signed_filter(node)))))
     sides = y[runs] / facts.level if facts.level else y[runs]
     many = recording.bulk.streams
     bulk = SignFitter(Signals(many.g, many.w, many.layout), (recording.bulk.u - (facts.decay or 0.0) * many.w) / (facts.level or 1.0))
-    return Problem(recording, facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, stop)
+    return Problem(
+        recording, facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, own, stop
+    )
+
+
+def _signed_filter(node: Node) -> bool:
+    """Whether a node of the start rule is a linear filter of the gradient, as columns are."""
+    return node == G or (node[0] in ("ema", "trace", "debias", "debiased", "lag") and _signed_filter(node[1]))
 
 
 def fitter_on(p: Problem, names: Sequence[str]) -> tuple[Fitter, Array]:
@@ -143,7 +152,8 @@ def softened(p: Problem) -> Iterator[Form]:
 
 def _products(p: Problem, fitter: Fitter, degree: float, columns: Sequence[Node]) -> Iterator[Form]:
     relaxation = Relaxation(fitter, columns)
-    for scored in rank(relaxation, factors(p.facts, degree - 1.0), 24, p.stop):
+    own = [factor for node in p.own for factor in (node, ("ratio", 1, node))]
+    for scored in rank(relaxation, (*own, *factors(p.facts, degree - 1.0)), 24, p.stop):
         if p.stop():
             return
         form = numerators(fitter, scored.factor, columns, 3, p.stop)
@@ -151,4 +161,3 @@ def _products(p: Problem, fitter: Fitter, degree: float, columns: Sequence[Node]
             yield form
             if form.error < EXACT:
                 return
-

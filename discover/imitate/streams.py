@@ -6,11 +6,12 @@ Letters: R runs, E elements (all tensors of a run, flattened one after another),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 PROBE_SHAPES: tuple[tuple[int, ...], ...] = ((), (6,), (4, 3))
 HELD_OUT_SHAPES: tuple[tuple[int, ...], ...] = ((), (512,), (96, 64), (3, 3, 8, 16))

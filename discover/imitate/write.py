@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from discover.imitate.fit import Form
 from discover.imitate.signals import G, Node, W
 from search_space.program import Assign, Call, Const, Expr, Hyper, Kind, Prior, Program, Slot, Var
 
 _TENSOR_OPS = ("mean", "sum", "norm", "rms", "norm1", "norm_inf", "std")
-_ORDER: tuple[Kind, ...] = ("global", "tensor", "row", "col", "full")
+_ORDER: tuple[Kind, ...] = ("full", "col", "row", "tensor")
 _LETTERS = "mvnsapqrxyz"
+
+
+def _pull(x: Expr, s: Expr, b: Expr) -> Expr:
+    return Call("mul", (Call("sub", (Const(1.0), b)), Call("sign", (Call("sub", (x, s)),))))
+
 
 _UPDATES: dict[str, Callable[[Expr, Expr, Expr], Expr]] = {
     "ema": lambda x, s, b: Call("lerp", (x, s, b)),
+    "warm": lambda x, s, b: Call("lerp", (x, s, b)),
     "trace": lambda x, s, b: Call("add", (Call("mul", (b, s)), x)),
     "peak": lambda x, s, b: Call("max", (Call("mul", (b, s)), x)),
     "total": lambda x, s, b: Call("add", (s, x)),
     "record": lambda x, s, b: Call("max", (s, x)),
-    "pulled": lambda x, s, b: Call("add", (s, Call("mul", (Call("mul", (Call("sub", (Const(1.0), b)), Call("sign", (Call("sub", (x, s)),)))), x)))),
+    "pulled": lambda x, s, b: Call("add", (s, Call("mul", (_pull(x, s, b), x)))),
 }
 """How each kind of slot takes its next value, from the quantity, the slot and the decay."""
 
@@ -112,6 +119,8 @@ class _Writer:
             return self._slot(node)
         if op == "lag":
             return self._last(node[1])
+        if op == "held":
+            return self._kept(node[1], self._plain(node[1]))
         if op == "debias":
             time: Expr = Var("t") if node[3] == 0 else Call("add", (Var("t"), Const(float(node[3]))))
             return Call("debias", (self._expr(node[1]), self._number("unit", node[2]), time))
@@ -133,12 +142,23 @@ class _Writer:
         return Var(update.target)
 
     def _update(self, node: Node) -> Assign:
-        x = self._expr(node[1])
-        letter = "m" if node[1] == G else "v"
-        slot = Slot(self._fresh(letter), kind_of(node[1]))
+        op, source, *numbers = node
+        x = self._expr(source)
+        slot = Slot(self._fresh("m" if source == G else "v"), kind_of(source), self._start(op, source, numbers[1:]))
         self.slots.append(slot)
-        decay: Expr = self._number("unit", node[2]) if len(node) > 2 else Const(1.0)
-        return Assign(slot.name, _UPDATES[node[0]](x, Var(slot.name), decay))
+        decay: Expr = self._number("unit", numbers[0]) if numbers else Const(1.0)
+        return Assign(slot.name, _UPDATES[op](x, Var(slot.name), decay))
+
+    def _start(self, op: str, source: Node, start: list[float]) -> Expr | Literal["zeros"]:
+        """A slot's first value: a number, or a plain function of the inputs."""
+        if start:
+            return self._number("scale", start[0], "init")
+        return self._plain(source) if op == "warm" else "zeros"
+
+    def _plain(self, node: Node | float) -> Expr:
+        if not isinstance(node, tuple) or node in (G, W):
+            return self._expr(node)
+        return Call(node[0], tuple(self._plain(arg) for arg in node[1:]))
 
     def _last(self, x: Node) -> Expr:
         if x[0] in _UPDATES and self.uses.get(x, 0) == 1:
@@ -153,7 +173,12 @@ class _Writer:
             name = self._fresh(f"last_{value.name}")
             self.before.append(Assign(name, value))
             return Var(name)
-        slot = Slot(self._fresh("p"), kind_of(x))
+        return self._kept(x, "zeros")
+
+    def _kept(self, x: Node, start: Expr | Literal["zeros"]) -> Expr:
+        """A slot that holds a value for the next step."""
+        value = self._expr(x)
+        slot = Slot(self._fresh("p"), kind_of(x), start)
         self.slots.append(slot)
         self.after.insert(0, Assign(slot.name, value))
         return Var(slot.name)
@@ -205,7 +230,8 @@ def kind_of(node: Node | float) -> Kind:
         return "row"
     if node[0].startswith("col_"):
         return "col"
-    kinds = [kind_of(arg) for arg in node[1:]]
-    if {"row", "col"} <= set(kinds):
+    kinds = {kind_of(arg) for arg in node[1:]}
+    if {"row", "col"} <= kinds:
         return "full"
-    return max(kinds, key=_ORDER.index, default="global")
+    held: list[Kind] = [kind for kind in _ORDER if kind in kinds]
+    return held[0] if held else "global"
