@@ -1,20 +1,20 @@
 """How many good rules the lossy filters lose, estimated from rejects that were trained anyway.
 
-A rule is *good* when it belongs to the would-be top decile: the best tenth of all distinct candidates that could have been scored, had no
-filter been there. A filter's false-elimination rate is missed / (missed + found): the share of good rules that only it kept from being
-scored. A near-duplicate whose copied score is good as well was not missed.
+A proposal is *good* when its rule belongs to the would-be top decile of all valid proposals, had no filter been there. It is *missed*
+when a filter kept it from getting a good score, and *found* otherwise (a near-duplicate whose copied score is good was not missed). The
+rate of a filter is missed / (missed + found). The same rate over distinct rules is reported beside it: stricter, since most good proposals
+are exact copies of good rules.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import beta
 
 from discover.pipeline import LOSSY
-from discover.schema import TRAINED
 from discover.subjects import Subject
 
 TOP = 0.1
@@ -23,66 +23,114 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class FilterAudit:
-    """One filter: `rejected` distinct rules, `audited` of them trained, `missed` of those good; rate and one-sided upper bound.
+    """One filter: `rejected` distinct rules, `audited` of them trained; rates among proposals and among distinct rules.
 
-    `found` good rules were scored. Estimates are scaled from the audited share to all rejects; bounds hold with 95 %.
+    `missed` and `found` count proposals (scaled from the audited share to all); `upper` bounds hold with 95 %, one-sided.
     """
 
     filter: str
     rejected: int
     audited: int
-    missed: int
-    found: int
+    missed: float
+    found: float
     rate: float
     upper: float
+    distinct_rate: float
+    distinct_upper: float
 
 
-def audit_filters(subjects: Sequence[Subject], top: float = TOP) -> list[FilterAudit]:
-    """A row for each lossy filter that rejected anything, and one for all together."""
-    threshold = good_score(subjects, top)
-    found = sum(1 for s in subjects if s.status == TRAINED and s.score is not None and s.score <= threshold)
-    rows = [_audit(name, [s for s in subjects if s.reason == name], found, threshold) for name in LOSSY]
-    total = _audit("all filters", [s for s in subjects if s.reason in LOSSY], found, threshold)
-    return [row for row in (*rows, total) if row.rejected]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A rule whose true score is known; it stands for `weight` rules like it, proposed `copies` times each."""
+
+    subject: Subject
+    truth: float
+    weight: float
+    copies: int
 
 
-def good_score(subjects: Sequence[Subject], top: float = TOP) -> float:
-    """The worst score of the would-be top share; audited rejects stand for all rejects of their filter."""
-    weighted: list[tuple[float, float]] = [(s.score, 1.0) for s in subjects if s.status == TRAINED and s.score is not None]
-    for name in LOSSY:
-        rejects = [s for s in subjects if s.reason == name]
-        scores = [s.audit_score for s in rejects if s.audit_score is not None]
-        weighted += [(score, len(rejects) / len(scores)) for score in scores]
-    weighted.sort()
+def audit_filters(subjects: Sequence[Subject], proposed: Sequence[int] = (), top: float = TOP) -> list[FilterAudit]:
+    """A row for each lossy filter that rejected anything, and one for all; `proposed[id]` says how often a rule was proposed."""
+    known = _known(subjects, proposed)
+    rows = []
+    for name in (*LOSSY, "all filters"):
+        rejects = [s for s in subjects if s.reason == name or (name == "all filters" and s.reason in LOSSY)]
+        if rejects:
+            rows.append(_audit(name, rejects, known, top))
+    return rows
+
+
+def _known(subjects: Sequence[Subject], proposed: Sequence[int]) -> list[_Known]:
+    known = []
+    for name in {s.reason for s in subjects}:
+        group = [s for s in subjects if s.reason == name]
+        truths = [(s, truth(s)) for s in group]
+        seen = [(s, value) for s, value in truths if value is not None]
+        scale = len(group) / len(seen) if seen else 0.0
+        known += [_Known(s, value, scale, proposed[s.id] if proposed else 1) for s, value in seen]
+    return sorted(known, key=lambda k: k.subject.id)
+
+
+def truth(subject: Subject) -> float | None:
+    """The score that full training gave or would give, infinity where training fails; None where nobody knows."""
+    if subject.audit_score is not None:
+        return subject.audit_score
+    if subject.reason in LOSSY:
+        return None
+    score = subject.known_score()
+    return math.inf if score is None else score
+
+
+def _audit(name: str, rejects: Sequence[Subject], known: Sequence[_Known], top: float) -> FilterAudit:
+    by_proposals = _rates(name, known, lambda k: k.weight * k.copies, top)
+    by_rules = _rates(name, known, lambda k: k.weight, top)
+    audited = sum(1 for s in rejects if s.audit_score is not None)
+    missed, found, rate, upper = by_proposals
+    return FilterAudit(name, len(rejects), audited, missed, found, rate, upper, by_rules[2], by_rules[3])
+
+
+def _rates(name: str, known: Sequence[_Known], weigh: Callable[[_Known], float], top: float) -> tuple[float, float, float, float]:
+    """(missed, found, rate, upper bound) of a filter, or of all of them, with weights on the rules."""
+    threshold = good_score([(k.truth, weigh(k)) for k in known], top)
+    good = [k for k in known if k.truth <= threshold]
+    lost = [k for k in good if _missed(k.subject, threshold)]
+    missed = sum(weigh(k) for k in lost if name in (_blamed(k.subject, threshold), "all filters"))
+    found = sum(weigh(k) for k in good) - sum(weigh(k) for k in lost)
+    total = missed + found
+    if total <= 0 or not any(k.subject.audit_score is not None for k in known):
+        return missed, found, 0.0, 1.0
+    # An audited rule stands for many, so the sample is as large as its weights are even. Copies count as trials of their own here: bounds are
+    # about proposals like these. What a filter does to rules, each counted once, is the other bound.
+    trials = total**2 / sum(weigh(k) * k.weight for k in good)
+    rate = missed / total
+    return missed, found, rate, upper_bound(rate * trials, trials)
+
+
+def good_score(weighted: Sequence[tuple[float, float]], top: float = TOP) -> float:
+    """The worst score of the best `top` share of the weight."""
     total, passed = sum(weight for _, weight in weighted), 0.0
-    for score, weight in weighted:
+    for score, weight in sorted(weighted):
         passed += weight
         if passed >= top * total:
             return score
     return math.inf
 
 
-def _audit(name: str, rejects: Sequence[Subject], found: int, threshold: float) -> FilterAudit:
-    audited = [s for s in rejects if s.audit_score is not None]
-    missed = sum(1 for s in audited if _missed(s, threshold))
-    scale = len(rejects) / len(audited) if audited else 0.0
-    share = missed / len(audited) if audited else 0.0
-    bound = upper_bound(missed, len(audited)) * len(rejects)
-    if audited and scale == 1.0:  # every reject was trained: what is uncertain is the share among good rules of another such run
-        rate_bound = upper_bound(missed, missed + found)
-    else:
-        rate_bound = bound / (bound + found) if bound + found > 0 else 1.0
-    estimate = share * len(rejects)
-    rate = estimate / (estimate + found) if estimate + found > 0 else 0.0
-    return FilterAudit(name, len(rejects), len(audited), missed, found, rate, rate_bound)
-
-
 def _missed(subject: Subject, threshold: float) -> bool:
     copied = subject.known_score()
-    return subject.audit_score is not None and subject.audit_score <= threshold and (copied is None or copied > threshold)
+    return subject.reason in LOSSY and (copied is None or copied > threshold)
 
 
-def upper_bound(events: int, trials: int, confidence: float = CONFIDENCE) -> float:
+def _blamed(subject: Subject, threshold: float) -> str:
+    """The filter that lost a good rule. A near-duplicate of a rule that is good itself was lost by the filter that took that one."""
+    twin = subject.twin
+    if twin is None:
+        return subject.reason
+    worth = truth(twin)
+    return _blamed(twin, threshold) if worth is not None and worth <= threshold else subject.reason
+
+
+def upper_bound(events: float, trials: float, confidence: float = CONFIDENCE) -> float:
     """Clopper–Pearson one-sided upper bound on a probability; 1 where nothing was tried."""
     if events >= trials:
         return 1.0

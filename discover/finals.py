@@ -7,7 +7,7 @@ shifted grid of learning rates. Validation losses choose, on seeds of their own;
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
@@ -47,7 +47,9 @@ class Row:
     text: str
 
 
-def finish(trainer: Trainer, subjects: Sequence[Subject], illegal: dict[str, int], events: Events = ignore) -> dict[str, Any]:
+def finish(
+    trainer: Trainer, subjects: Sequence[Subject], proposed: Sequence[int], illegal: Mapping[str, int], events: Events = ignore
+) -> dict[str, Any]:
     """The stored result of a search: hall, audit, table, counts of illegal draws."""
     config = trainer.config
     steps = 1 + len(config.tasks) + len(config.held_out)
@@ -67,7 +69,7 @@ def finish(trainer: Trainer, subjects: Sequence[Subject], illegal: dict[str, int
     return {
         "hall": [hero.to_json() for hero in hall],
         "table": [asdict(row) for row in table],
-        "audit": [asdict(row) for row in audit_filters(subjects)],
+        "audit": [asdict(row) for row in audit_filters(subjects, proposed)],
         "illegal_draws": dict(illegal),
     }
 

@@ -8,6 +8,7 @@ dictionary look-up for each line. It is a filter in front of `search_space.dataf
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from discover.genome import COPY, Argument, Genome, inputs
@@ -110,7 +111,7 @@ class Flow:
     def before(self, genome: Genome, nodes: tuple[int, ...], line: int) -> dict[str, int]:
         """Values of names before `line`, given the nodes of (at least) the lines above it."""
         env = self.base(genome)
-        env.update(zip([target for target, _, _ in genome.lines[:line]], nodes))
+        env.update(zip([target for target, _, _ in genome.lines[:line]], nodes, strict=False))
         return env
 
     def walk(self, genome: Genome, start: int = 0, known: tuple[int, ...] = ()) -> Walk:
@@ -120,7 +121,7 @@ class Flow:
         calls, numbers, kinds = self.calls, self.numbers, self.kinds
         try:
             for target, op, args in genome.lines[start:]:
-                node = calls[(op, *[env[arg] if arg.__class__ is str else numbers[arg] for arg in args])]
+                node = calls[(op, *[env[arg] if arg.__class__ is str else numbers[arg] for arg in args])]  # type: ignore[index]
                 if node < 0:
                     return Walk(tuple(nodes), None, f"kind of {op}")
                 env[target] = node
@@ -176,7 +177,7 @@ class Flow:
             node = self.names[key] = self.new_node(kind, reads)
         return node
 
-    def expression(self, expr: Expr, env: dict[Argument, int]) -> int:
+    def expression(self, expr: Expr, env: Mapping[str, int]) -> int:
         """Node of an expression tree."""
         if isinstance(expr, Const):
             return self.numbers[expr.value + 0.0]

@@ -29,9 +29,7 @@ class Genome:
 
     def with_lines(self, lines: tuple[Line, ...], result: Argument | None = None) -> Genome:
         """The same declarations around other lines (quicker than `dataclasses.replace`)."""
-        return Genome(
-            self.name, self.slots, self.hypers, lines, self.result if result is None else result, self.queries
-        )
+        return Genome(self.name, self.slots, self.hypers, lines, self.result if result is None else result, self.queries)
 
 
 def from_program(program: Program) -> Genome:
@@ -91,7 +89,7 @@ def from_json(data: dict[str, Any]) -> Genome:
     """The inverse of `to_json`."""
     return Genome(
         data["name"],
-        tuple(Slot(n, k, init if isinstance(init, str) else _expr_parse(init)) for n, k, init in data["slots"]),
+        tuple(Slot(n, k, _init_parse(init)) for n, k, init in data["slots"]),
         tuple(Hyper(n, p, d) for n, p, d in data["hypers"]),
         tuple((target, op, tuple(args)) for target, op, args in data["lines"]),
         data["result"],
@@ -105,6 +103,10 @@ def _expr_json(expr: Expr) -> list[Any]:
     if isinstance(expr, Var):
         return ["var", expr.name]
     return ["call", expr.op, [_expr_json(arg) for arg in expr.args]]
+
+
+def _init_parse(data: Any) -> Any:
+    return data if isinstance(data, str) else _expr_parse(data)
 
 
 def _expr_parse(data: list[Any]) -> Expr:

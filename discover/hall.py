@@ -69,7 +69,7 @@ def shifted(rates: Sequence[float], share: float) -> tuple[float, ...]:
 
 
 def write_front(store: RunStore) -> None:
-    """Replace `front.csv` by the rules that no other beats in score, state bytes and cost at once. Raises JobError where the disk refuses."""
+    """Replace `front.csv` by the rules that no other beats in score, state bytes and cost at once. Raises JobError."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -30,7 +30,8 @@ class Job:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """The inverse of `to_json`."""
-        return cls(**{name: tuple(value) if isinstance(value, list | tuple) else value for name, value in data.items()})
+        tuples = {name: tuple(data[name]) for name in ("programs", "tasks", "rates")}
+        return cls(**{**data, **tuples})
 
 
 @dataclass(frozen=True, slots=True)

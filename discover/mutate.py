@@ -132,9 +132,7 @@ def add_slot(mutator: Mutator, parent: Genome, walk: Walk, rng: Random) -> tuple
     taken = names_of(parent)
     name = next(f"s{i}" for i in range(len(taken) + 1) if f"s{i}" not in taken)
     kind = rng.choice(mutator.space.slot_kinds)
-    wider = Genome(
-        parent.name, (*parent.slots, Slot(name, kind)), parent.hypers, parent.lines, parent.result, parent.queries
-    )
+    wider = Genome(parent.name, (*parent.slots, Slot(name, kind)), parent.hypers, parent.lines, parent.result, parent.queries)
     return insert(mutator, wider, walk, rng, slot=name)
 
 
@@ -165,9 +163,7 @@ def _draw_target(parent: Genome, rng: Random) -> tuple[str, bool]:
 
 def _redirect(genome: Genome, start: int, name: str, rng: Random) -> Genome:
     """Let one random reading at or after line `start` (the returned name counts) read `name` instead."""
-    spots = [
-        (i, j) for i in range(start, len(genome.lines)) for j, arg in enumerate(genome.lines[i][2]) if arg != "t"
-    ]
+    spots = [(i, j) for i in range(start, len(genome.lines)) for j, arg in enumerate(genome.lines[i][2]) if arg != "t"]
     pick = rng.randrange(len(spots) + 1)
     if pick == len(spots):
         return genome.with_lines(genome.lines, name)
@@ -187,5 +183,3 @@ def _rename(genome: Genome, start: int, old: str, new: str | float) -> Genome:
         if target == old:
             return genome.with_lines(tuple(lines))
     return genome.with_lines(tuple(lines), new if genome.result == old else genome.result)
-
-

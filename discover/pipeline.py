@@ -1,12 +1,12 @@
 """What a proposal passes before it may be trained: look-ups that are exact, then filters that may be wrong and are audited.
 
-kinds → exact_key (copies score or failure) → closed-loop probe → real_key (copies a score, never a failure) → fingerprint → training.
-The probe comes before `real_key` because it is cheaper on what it rejects, and a rule that it rejects has no score to copy.
+kinds → exact_key (copies score or failure) → closed-loop probe → real_key (copies a score, never a failure) → fingerprint → hurdle on the
+probe's gain → training. The probe comes before `real_key` because a rule that it rejects has no score to copy, so the rest is saved.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -18,10 +18,13 @@ from discover.subjects import REJECTED, TWIN, Subject, executed
 from search_space.dataflow import Dataflow, dataflow
 from search_space.keys import exact_key, fingerprint, real_key
 
-EXACT, REAL, PRINT, RACED = "exact_key", "real_key", "fingerprint", "raced_out"
+EXACT, REAL, PRINT, WEAK, RACED = "exact_key", "real_key", "fingerprint", "weak_descent", "raced_out"
 PROBE_REASONS = ("nonfinite", "explodes", "no_motion", "no_descent")
-LOSSY = (PRINT, *PROBE_REASONS, RACED)
+LOSSY = (*PROBE_REASONS, PRINT, WEAK, RACED)
 """Filters that may lose a good rule; their rejects are audited."""
+
+GAINS, FEW_GAINS = 512, 32
+"""Recent gains that the hurdle looks at; with fewer than a few there is no hurdle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,22 @@ class Ticket:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Filters with their memory. Everything in it can be rebuilt from the subjects (`remember`)."""
+    """Filters with their memory. Everything in it can be rebuilt from the subjects (`remember`).
+
+    `margin`: least fall of log loss in the probe; `bits`: precision of fingerprints; `keep`: share of the probe's gains to train.
+    """
 
     flow: Flow
     margin: float = 0.05
+    bits: int = 6
+    keep: float = 1.0
     audit_share: float = 0.01
     subjects: list[Subject] = field(default_factory=list)
     by_form: dict[LiveForm, Subject] = field(default_factory=dict)
     by_exact: dict[bytes, Subject] = field(default_factory=dict)
     by_real: dict[bytes, Subject] = field(default_factory=dict)
     by_print: dict[bytes, Subject] = field(default_factory=dict)
+    gains: deque[float] = field(default_factory=lambda: deque(maxlen=GAINS))
 
     def admit(self, proposal: Proposal, generation: int) -> Ticket:
         """Pass one legal proposal through all filters."""
@@ -70,7 +79,7 @@ class Pipeline:
         """Starts are trained whatever the filters think of them."""
         subject.measure(flow)
         subject.real = real_key(subject.program, flow)
-        subject.print = fingerprint(subject.program, flow)[0]
+        subject.print = fingerprint(subject.program, flow, bits=self.bits)[0]
         return TRAINED
 
     def _filter(self, subject: Subject, flow: Dataflow) -> str:
@@ -85,17 +94,24 @@ class Pipeline:
         same = self.by_real.get(subject.real) if subject.real else None
         if same is not None and same.known_score() is not None:
             return _twin(subject, same, REAL)
-        subject.print = fingerprint(subject.program, flow)[0]
+        subject.print = fingerprint(subject.program, flow, bits=self.bits)[0]
         alike = self.by_print.get(subject.print) if subject.print else None
         if alike is not None:
             return _twin(subject, alike, PRINT)
-        return TRAINED
+        return TRAINED if self._strong(found.gain) else _reject(subject, WEAK)
+
+    def _strong(self, gain: float) -> bool:
+        """Whether a gain is among the best `keep` of recent ones; the first few always are."""
+        better = sum(1 for other in self.gains if other < gain)
+        return len(self.gains) < FEW_GAINS or better < self.keep * len(self.gains)
 
     def remember(self, subject: Subject) -> None:
         """Enter a new subject, or one read back from the run store, into the tables."""
         assert subject.id == len(self.subjects)
         self.subjects.append(subject)
         self.by_exact[subject.exact] = subject
+        if subject.gain is not None:
+            self.gains.append(subject.gain)
         if subject.twin is None:  # what became of it later must not matter here, or a resumed run would differ
             if subject.print:
                 self.by_print.setdefault(subject.print, subject)

@@ -26,7 +26,7 @@ _LOSS_FLOOR = np.float32(1e-6)
 
 
 class Probe(NamedTuple):
-    """What a probe found: `reason` None or the name of a reject; `gain`, mean log of final/initial loss at the best rate, lower is better."""
+    """What a probe found: `reason` None or the name of a reject; `gain`, the mean log of final/initial loss at the best rate."""
 
     reason: str | None
     gain: float
@@ -141,7 +141,9 @@ def _compile(flow: Dataflow, hypers: Mapping[str, float]) -> Run:
     return _runner(flow, start, places, calls)
 
 
-def _runner(flow: Dataflow, start: list[Any], places: dict[str, int], calls: list[tuple[int, Callable[..., Array], tuple[int, ...]]]) -> Run:
+def _runner(
+    flow: Dataflow, start: list[Any], places: dict[str, int], calls: list[tuple[int, Callable[..., Array], tuple[int, ...]]]
+) -> Run:
     reads = [slot.read for slot in flow.slots]
     nexts = [slot.next for slot in flow.slots]
 

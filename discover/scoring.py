@@ -26,7 +26,7 @@ from search_space.layout import Layout
 from search_space.parse import parse_program
 from search_space.program import RuleError
 from tasks.batch import TaskBatch
-from tasks.contracts import Schedule, Split, TaskFamily
+from tasks.contracts import BatchOptimizer, Schedule, Split, TaskFamily
 from tasks.registry import load
 from tasks.rollout import rollout
 
@@ -70,16 +70,17 @@ class Scorer:
     def _losses(self, task: str, programs: Encoded, active: np.ndarray, job: Job) -> _Losses:
         """Losses of all programs on one family, seeds in rounds of the configuration's size so that shapes stay the same."""
         family, rounds = _family(task), math.ceil(job.seeds / self.config.seeds)
+        sizes = (self.config.instances, self.config.seeds)
+        batches = [_batch(family, job.seed, job.stream, job.rates, (*sizes, number)) for number in range(rounds)]
         valid, test, initial = [], [], []
-        for number in range(rounds):
-            batch = _batch(family, job.seed, job.stream, job.rates, (self.config.instances, self.config.seeds, number))
+        for batch in batches:
             out = _train(batch, programs, active, jnp.asarray(job.steps, jnp.int32), self.schedule, job.test, self.config.nest)
             valid.append(np.asarray(out["valid"]))
             test.append(np.asarray(out["test"]) if job.test else valid[-1])
             initial.append(np.asarray(out["initial"])[active.argmax()])
         keep = slice(0, job.seeds)
         joined = [np.concatenate(parts, axis=axis) for parts, axis in ((valid, 2), (test, 2), (initial, 1))]
-        return _Losses(joined[0][:, :, keep], joined[1][:, :, keep], joined[2][:, keep], _optimum(batch))
+        return _Losses(joined[0][:, :, keep], joined[1][:, :, keep], joined[2][:, keep], _optimum(batches[0]))
 
 
 @lru_cache(maxsize=64)
@@ -134,7 +135,7 @@ def _train(
     count = programs.result.shape[0]
 
     def run(some: Encoded, tasks: TaskBatch) -> dict[str, jax.Array]:
-        done = rollout(tasks, batch_optimizer(layout, some), steps=steps, schedule=schedule, evals=1, splits=splits)
+        done = rollout(tasks, BatchOptimizer(*batch_optimizer(layout, some)), steps=steps, schedule=schedule, evals=1, splits=splits)
         return {**done.final, "initial": done.initial}
 
     def one(item: tuple[Encoded, jax.Array]) -> dict[str, jax.Array]:

@@ -110,7 +110,7 @@ def space_of(config: SearchConfig) -> Space:
     """The search space that a configuration describes."""
     weights = HYPER_ONLY if config.strategy == "hyper" else tuple(CHANGE_WEIGHTS.items())
     ops = config.allowed_ops()
-    return Space(ops, config.max_slots, config.max_statements, slot_kinds_of(ops, config.slot_kinds), weights)
+    return Space(ops, config.max_slots, config.max_statements, slot_kinds_of(ops, config.slot_kinds), weights=weights)
 
 
 def strategy_of(config: SearchConfig, mutator: Mutator) -> Strategy:
@@ -130,7 +130,7 @@ def _complete(config: SearchConfig, store: RunStore, events: Events, workers: in
         search = Search(config, store, executor, events)
         search.restore()
         search.advance()
-        store.finish("finished", finish(search.trainer, search.pipeline.subjects, search.illegal, events))
+        store.finish("finished", finish(search.trainer, search.pipeline.subjects, search.proposed, search.illegal, events))
         write_front(store)
     return result_of(store)
 
@@ -142,9 +142,10 @@ class Search:
         self.config, self.store, self.events = config, store, events
         self.mutator = Mutator(space_of(config), Flow())
         self.strategy = strategy_of(config, self.mutator)
-        self.pipeline = Pipeline(self.mutator.flow, config.probe_margin, config.audit_share)
+        self.pipeline = Pipeline(self.mutator.flow, config.probe_margin, config.fingerprint_bits, config.probe_keep, config.audit_share)
         self.race = Race(rungs(config.steps, config.rung_fractions, config.rung_keep), config.rung_window)
         self.trainer = Trainer(config, executor)
+        self.proposed: list[int] = []  # how often each subject was proposed
         self.generation = self.proposals = 0
         self.illegal: Counter[str] = self.mutator.failures
         self.best: float | None = None
@@ -180,6 +181,9 @@ class Search:
 
     def _commit(self, tickets: list[Ticket], fresh: list[Subject]) -> None:
         self.proposals += len(tickets)
+        self.proposed += [0] * len(fresh)
+        for ticket in tickets:
+            self.proposed[ticket.subject.id] += 1
         scores = [s.score for s in fresh if s.score is not None]
         improved = bool(scores) and (self.best is None or min(scores) < self.best)
         if improved:
@@ -212,6 +216,7 @@ class Search:
             "strategy": self.strategy.state(),
             "race": self.race.state(),
             "illegal": dict(self.illegal),
+            "proposed": self.proposed,
             "seconds": self._seconds(),
         }
 
@@ -229,6 +234,7 @@ class Search:
         self.strategy.restore(state["strategy"])
         self.race.restore(state["race"])
         self.illegal.update(state["illegal"])
+        self.proposed = state["proposed"]
         self.spent = state["seconds"]
         self.best = min((s.score for s in known.values() if s.score is not None), default=None)
 
@@ -241,4 +247,3 @@ class Search:
         trained = sum(1 for s in self.pipeline.subjects if s.status == TRAINED)
         note = f"{trained:,} trained in full, {len(self.pipeline.subjects):,} distinct"
         self.events(Progress("search", self.proposals, c.max_proposals, "proposals", left, self.best, note))
-

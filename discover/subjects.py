@@ -99,7 +99,5 @@ def from_row(row: Candidate, known: dict[int, Subject]) -> Subject:
         real=bytes.fromhex(row.real_key) or None, print=bytes.fromhex(detail["print"]) if detail["print"] else None,
         twin=known[detail["twin"]] if detail["twin"] is not None else None, score=row.score,
         audit_score=detail["audit_score"], state_bytes=row.state_bytes, cost=row.cost,
-        rungs={steps: score for steps, score in detail["rungs"]}, rates=tuple(detail["rates"]), gain=detail["gain"],
+        rungs=dict(detail["rungs"]), rates=tuple(detail["rates"]), gain=detail["gain"],
     )  # fmt: skip
-
-

@@ -1,4 +1,4 @@
-"""Instant stand-in for training in a worker: the probe's verdict as the score, the same for any worker and quicker than a process switch."""
+"""Instant stand-in for training in a worker: the probe's verdict is the score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search with instant scores, as a process of its own that tests may kill: `python -m tests.discover.search_child FOLDER WORKERS [resume]`."""
+"""A search with instant scores as a process that tests may kill: python -m tests.discover.search_child FOLDER WORKERS [resume]."""
 
 from __future__ import annotations
 

@@ -119,7 +119,8 @@ def test_every_change_happens_and_failures_are_named() -> None:
 
 
 def test_dead_lines_stay_in_the_genome_and_leave_the_executed_form() -> None:
-    text = "def r(w, g, lr, *, m: full = zeros, z: full = zeros):\n    m = lerp(g, m, 0.9)\n    z = m * m\n    u = sign(w)\n    return lr * m\n"
+    head = "def r(w, g, lr, *, m: full = zeros, z: full = zeros):\n"
+    text = head + "    m = lerp(g, m, 0.9)\n    z = m * m\n    u = sign(w)\n    return lr * m\n"
     flow = Flow()
     start = from_program(parse_program(text))
     assert len(start.lines) == 4

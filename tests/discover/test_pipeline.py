@@ -153,8 +153,24 @@ def test_false_elimination_is_counted_per_filter() -> None:
     lost.audit_score = -1.0
     rows = {row.filter: row for row in audit_filters(pipeline.subjects)}
     assert rows["no_descent"].missed == rows["all filters"].missed == 1
+    assert rows["fingerprint"].missed == 0
     assert rows["no_descent"].rate == pytest.approx(1 / (1 + rows["no_descent"].found))
     assert rows["no_descent"].upper > rows["no_descent"].rate
+    often = [9 if subject is lost else 1 for subject in pipeline.subjects]
+    again = {row.filter: row for row in audit_filters(pipeline.subjects, often)}["no_descent"]
+    assert again.missed == 9 and again.distinct_rate == rows["no_descent"].distinct_rate
+
+
+def test_an_audited_share_stands_for_the_whole_filter() -> None:
+    flow = Flow()
+    pipeline = Pipeline(flow)
+    evolve(pipeline, Mutator(Space(), flow), 0, 600)
+    rejects = [s for s in pipeline.subjects if s.reason == "no_descent"]
+    for subject in rejects[: len(rejects) // 4]:
+        subject.audit_score = -1.0
+    row = {row.filter: row for row in audit_filters(pipeline.subjects, top=0.9)}["no_descent"]
+    assert (row.audited, row.rejected) == (len(rejects) // 4, len(rejects))
+    assert row.missed == pytest.approx(len(rejects))
 
 
 def test_the_bound_is_clopper_pearson() -> None:
