@@ -122,10 +122,8 @@ def _third_party(files: list[Path]) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    optional = {name for path in FILES for name in ("ray",) if name in set(imports(path))}
-    assert _third_party(FILES) - optional <= _declared()
-    assert optional <= _declared("ray")
-    assert _third_party(TEST_FILES) - {"ray"} <= _declared() | _declared("tests")
+    assert _third_party(FILES) <= _declared()
+    assert _third_party(TEST_FILES) <= _declared() | _declared("tests")
 
 
 def test_every_dependency_is_pinned() -> None:
