@@ -4,7 +4,8 @@
     python benchmarks/ladder.py --table-only
 
 One process for each run; each result is appended to a JSON-lines file at once, and a later call skips what is there. The ablations
-(evolution, enumeration) and controls (random, hyper) run on three seeds, capped at three times the median time of the combined engine on the same rung.
+(evolution, enumeration) and controls (random, hyper) run on three seeds, capped at three times the median time of the combined engine on
+the same rung.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def _table(rows: list[dict[str, object]]) -> str:
             found = [r for r in cell if r["equivalent"]]
             worst = max(float(str(r["error"])) for r in cell)
             lines.append(
-                f"{engine:12s} {start:>6s} -> {target:12s} {len(found):3d}/{len(cell):<3d} {statistics.median(seconds):9.1f} {max(seconds):7.1f} {worst:12.1e}"
+                f"{engine:12s} {start:>6s} -> {target:12s} {len(found):3d}/{len(cell):<3d} "
+                f"{statistics.median(seconds):9.1f} {max(seconds):7.1f} {worst:12.1e}"
             )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Runs one program on all runs of a recording at once, for the thousands of candidates that evolution tries; the verdict uses the reference.
+"""Runs a program on all runs of a recording at once, for the thousands of candidates of evolution; the verdict uses the reference.
 
 Letters: R runs, E elements, T steps. Arrays of one tensor are (R, rows, cols); elementwise programs see all elements as one row.
 """

@@ -10,7 +10,7 @@ import numpy as np
 from discover.imitate.epsilon import with_epsilons
 from discover.imitate.fit import Fitter, Form
 from discover.imitate.library import averages, factors, linear_columns, power, signs, sizes, slots_of_slots
-from discover.imitate.products import EXACT, ONE, Relaxation, numerators, rank, replaced, times
+from discover.imitate.products import EXACT, ONE, Judge, Relaxation, numerators, rank, replaced, times
 from discover.imitate.signals import G, Node
 from discover.imitate.signfit import SignFitter, sign_forms
 from discover.imitate.snap import snap_sign
@@ -85,16 +85,31 @@ def _filtered(p: Problem, fitter: Fitter, y: Array, degree: float) -> Iterator[F
     previous = np.zeros_like(y)
     previous[..., 1:] = y[..., :-1]
     last = (previous * fitter.row).reshape(-1, 1)
-    relaxation = Relaxation(fitter, [G], fixed=last)
-    for scored in rank(relaxation, factors(p.facts, degree - 1.0), 24, p.stop):
-        if p.stop():
-            return
-        source = times(scored.factor, G)
-        form = numerators(fitter, ONE, linear_columns(p.facts, source), 3, p.stop)
-        if form is not None:
-            yield form
-            if form.error < EXACT:
+    judges: list[Judge] = [Relaxation(fitter, [G], fixed=last)]
+    if not p.facts.timeless:
+        judges.append(_Filters(fitter))
+    for judge in judges:
+        for scored in rank(judge, factors(p.facts, degree - 1.0), 12, p.stop):
+            if p.stop():
                 return
+            source = times(scored.factor, G)
+            form = numerators(fitter, ONE, linear_columns(p.facts, source), 3, p.stop)
+            if form is not None:
+                yield form
+                if form.error < EXACT:
+                    return
+
+
+class _Filters:
+    """Scores factors by corrected averages of the scaled gradient: a correction of the whole hides the recursion."""
+
+    def __init__(self, fitter: Fitter) -> None:
+        self.fitter = fitter
+
+    def error(self, factor: Node) -> float:
+        """Relative error of the best combination over a few decays."""
+        source = times(factor, G)
+        return self.fitter.error([("debiased", source, b) for b in (0.7, 0.9, 0.97)])
 
 
 def polar(p: Problem) -> Iterator[Form]:
@@ -115,6 +130,11 @@ def polar(p: Problem) -> Iterator[Form]:
     ]
     for scored in rank(Relaxation(fitter, [("abs", direction)]), candidates, 6, p.stop):
         refined = p.probe.refine((times(direction, scored.factor),))
+        if refined is not None:
+            yield refined
+    inner = replace(p, probe=fitter, own=(), columns=tuple(("abs", c) for c in p.columns))
+    for form in multiplied(inner):
+        refined = p.probe.refine(tuple(times(direction, term) for term in form.terms)) if form.error < CLOSE else None
         if refined is not None:
             yield refined
 

@@ -1,7 +1,7 @@
 """Least squares for candidates: linear coefficients are solved exactly inside, the constants of slots are refined around them.
 
-A form is `u = outer(sum of coefficient * term)`, terms are nodes of `signals`. Variable projection (Golub & Pereyra, 1973) leaves only decays
-and epsilons to the Gauss-Newton steps. Letters: P points (runs × elements × steps), J terms, K constants.
+A form is `u = outer(sum of coefficient * term)`, terms are nodes of `signals`. Variable projection (Golub & Pereyra, 1973)
+leaves only decays and epsilons to the Gauss-Newton steps. Letters: P points (runs × elements × steps), J terms, K constants.
 """
 
 from __future__ import annotations

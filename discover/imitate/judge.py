@@ -1,7 +1,8 @@
 """The verdict on a program: its updates against the target's on held-out streams that no search has seen.
 
-Error: relative L2 distance of the updates, for each scale of the gradient by itself, the worst scale counts (a plain sum would hear only the
-loudest). A target whose updates take one size ±c apart from weight decay is judged by flips: the share of elements that are off by more than half of c.
+Error: relative L2 distance of the updates, for each scale of the gradient by itself; the worst scale counts (a plain sum would hear
+only the loudest). A target whose updates take one size ±c apart from weight decay is judged by flips: the share of elements that are off
+by more than half of c.
 Letters: R runs (scales), E elements, T steps.
 """
 

@@ -1,13 +1,14 @@
 """Search for `factor * (linear combination of columns)`: all factors by one linear relaxation each, the best ones fitted exactly.
 
-The relaxation, averages over a coarse grid of decays with free coefficients, comes close to every linear filter of the gradient, so a factor is
-judged by itself, before its numerator is known. Letters: R runs, E elements, T steps, P points, J columns.
+The relaxation, averages over a coarse grid of decays with free coefficients, comes close to every linear filter of the gradient, so a
+factor is judged by itself, before its numerator is known. Letters: R runs, E elements, T steps, P points, J columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -39,6 +40,14 @@ def times(factor: Node, x: Node) -> Node:
     return ("mul", factor, x)
 
 
+class Judge(Protocol):
+    """Scores factors before the rest of a form is known."""
+
+    def error(self, factor: Node) -> float:
+        """Relative error that the factor leaves."""
+        ...
+
+
 class Relaxation:
     """Scores factors by the error left after the best linear combination of `factor * column`."""
 
@@ -66,7 +75,7 @@ class Relaxation:
         return FAILED if solved is None else float(np.linalg.norm(solved[1]))
 
 
-def rank(relaxation: Relaxation, found: Iterable[Node], keep: int, stop: Stop) -> list[Scored]:
+def rank(relaxation: Judge, found: Iterable[Node], keep: int, stop: Stop) -> list[Scored]:
     """The best factor of each structure, best first."""
     best: dict[Node, Scored] = {}
     for factor in found:

@@ -1,7 +1,7 @@
 """Sign-valued targets: the linear form inside the sign, learned from the side of zero on which each point lies.
 
-A squared hinge on row-normalised columns is driven to zero while its margin shrinks, so that the constants end where no point lies on the wrong
-side. Letters: R runs, E elements, T steps, P points, J terms, K constants.
+A squared hinge on row-normalised columns is driven to zero while its margin shrinks, so that the constants end where no point lies on
+the wrong side. Letters: R runs, E elements, T steps, P points, J terms, K constants.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The gradient and weight streams that a target is recorded on, designed so that its structure shows in the arrays.
 
-Letters: R runs, E elements (all tensors of a run, flattened one after another), T steps. Time is the last axis, because filters run along it.
+Letters: R runs, E elements (all tensors of a run, flattened one after another), T steps.
+Time is the last axis, because filters run along it.
 """
 
 from __future__ import annotations
