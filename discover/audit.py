@@ -99,7 +99,7 @@ def _rates(name: str, known: Sequence[_Known], weigh: Callable[[_Known], float],
     total = missed + found
     if total <= 0 or not any(k.subject.audit_score is not None for k in known):
         return missed, found, 0.0, 1.0
-    # An audited rule stands for many, so the sample is as large as its weights are even. Copies count as trials of their own here: bounds are
+    # An audited rule stands for many, so the sample is as large as its weights are even. Copies count as trials here: bounds are
     # about proposals like these. What a filter does to rules, each counted once, is the other bound.
     trials = total**2 / sum(weigh(k) * k.weight for k in good)
     rate = missed / total

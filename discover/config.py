@@ -57,7 +57,7 @@ class SearchConfig:
     # filters
     probe_margin: float = 0.05
     """Least fall of the log loss in the closed-loop probe."""
-    probe_keep: float = 0.5
+    probe_keep: float = 0.65
     """Share of recent probe gains that goes on to training."""
     fingerprint_bits: int = 6
     audit_share: float = 0.01
@@ -71,7 +71,7 @@ class SearchConfig:
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    rung_keep: tuple[float, ...] = (0.45, 0.5)
+    rung_keep: tuple[float, ...] = (0.4, 0.5)
     rung_window: int = 512
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05

@@ -19,6 +19,9 @@ from search_space.program import INPUT_KINDS, Call, Const, Expr, Slot, Var
 ILLEGAL = -1
 """Node of a value that breaks a kind rule."""
 
+BASES = 10_000
+"""Declarations whose values are kept at hand."""
+
 LiveForm = tuple[int, ...]
 
 
@@ -72,6 +75,7 @@ class Flow:
         self.numbers = _Numbers(self)
         self.names: dict[tuple[object, ...], int] = {}
         self.slot_count = 0
+        self.bases: dict[tuple[int, int], tuple[Genome, dict[str, int]]] = {}
 
     def new_node(self, kind: int, reads: int) -> int:
         """A node of this kind; `reads` has a bit for each slot it depends on."""
@@ -97,7 +101,18 @@ class Flow:
         return self.new_node(kind, reads)
 
     def base(self, genome: Genome) -> dict[str, int]:
-        """Values of names before the first line."""
+        """Values of names before the first line, as a dictionary of the caller's own."""
+        key = (id(genome.slots), id(genome.hypers))  # most children share their parent's declarations, as objects
+        known = self.bases.get(key)
+        if known is not None and known[0].slots is genome.slots and known[0].hypers is genome.hypers and known[0].queries == genome.queries:
+            return known[1].copy()
+        if len(self.bases) > BASES:
+            self.bases.clear()
+        env = self._base(genome)
+        self.bases[key] = (genome, env)
+        return env.copy()
+
+    def _base(self, genome: Genome) -> dict[str, int]:
         env: dict[str, int] = {}
         for name in inputs(genome):
             env[name] = self.named(("input", name), KIND_BITS[INPUT_KINDS[name]])

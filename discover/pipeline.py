@@ -1,7 +1,8 @@
 """What a proposal passes before it may be trained: look-ups that are exact, then filters that may be wrong and are audited.
 
-kinds → exact_key (copies score or failure) → closed-loop probe → real_key (copies a score, never a failure) → fingerprint → hurdle on the
-probe's gain → training. The probe comes before `real_key` because a rule that it rejects has no score to copy, so the rest is saved.
+kinds → exact_key (copies score or failure) → closed-loop probe → fingerprint, with real_key for those that look alike → hurdle on
+the probe's gain → training. Rules equal as functions of real numbers look alike, so `real_key` need only be asked
+then: where it agrees, a score (never a failure) is copied as certain; where it does not, the copy is lossy.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ class Pipeline:
     subjects: list[Subject] = field(default_factory=list)
     by_form: dict[LiveForm, Subject] = field(default_factory=dict)
     by_exact: dict[bytes, Subject] = field(default_factory=dict)
-    by_real: dict[bytes, Subject] = field(default_factory=dict)
     by_print: dict[bytes, Subject] = field(default_factory=dict)
     gains: deque[float] = field(default_factory=lambda: deque(maxlen=GAINS))
 
@@ -78,7 +78,6 @@ class Pipeline:
     def _accept(self, subject: Subject, flow: Dataflow) -> str:
         """Starts are trained whatever the filters think of them."""
         subject.measure(flow)
-        subject.real = real_key(subject.program, flow)
         subject.print = fingerprint(subject.program, flow, bits=self.bits)[0]
         return TRAINED
 
@@ -90,15 +89,15 @@ class Pipeline:
         if found.reason is not None:
             return _reject(subject, found.reason)
         subject.measure(flow)
-        subject.real = real_key(subject.program, flow)
-        same = self.by_real.get(subject.real) if subject.real else None
-        if same is not None and same.known_score() is not None:
-            return _twin(subject, same, REAL)
         subject.print = fingerprint(subject.program, flow, bits=self.bits)[0]
         alike = self.by_print.get(subject.print) if subject.print else None
-        if alike is not None:
-            return _twin(subject, alike, PRINT)
-        return TRAINED if self._strong(found.gain) else _reject(subject, WEAK)
+        if alike is None:
+            return TRAINED if self._strong(found.gain) else _reject(subject, WEAK)
+        if alike.real is None:
+            alike.real = real_key(alike.program)
+        subject.real = real_key(subject.program, flow)
+        certain = subject.real is not None and subject.real == alike.real and alike.known_score() is not None
+        return _twin(subject, alike, REAL if certain else PRINT)
 
     def _strong(self, gain: float) -> bool:
         """Whether a gain is among the best `keep` of recent ones; the first few always are."""
@@ -112,11 +111,8 @@ class Pipeline:
         self.by_exact[subject.exact] = subject
         if subject.gain is not None:
             self.gains.append(subject.gain)
-        if subject.twin is None:  # what became of it later must not matter here, or a resumed run would differ
-            if subject.print:
-                self.by_print.setdefault(subject.print, subject)
-            if subject.real:
-                self.by_real.setdefault(subject.real, subject)
+        if subject.twin is None and subject.print:  # whatever became of it later, or a resumed run would differ
+            self.by_print.setdefault(subject.print, subject)
 
     def audited(self, subject: Subject) -> bool:
         """Whether a lossy reject belongs to the random share that is trained anyway: a function of its key, so order does not matter."""

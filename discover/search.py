@@ -32,6 +32,7 @@ from discover.store import RunStore
 from discover.strategies import HYPER_ONLY, Evolution, RandomSearch, Restart, Strategy, Told
 from discover.subjects import Subject, from_row, to_row
 from discover.trainer import Trainer
+from search_space.keys import real_key
 from search_space.program import Program
 from search_space.use import load
 
@@ -188,6 +189,9 @@ class Search:
         improved = bool(scores) and (self.best is None or min(scores) < self.best)
         if improved:
             self.best = min(scores)
+        for subject in fresh:
+            if subject.status == TRAINED and subject.real is None:
+                subject.real = real_key(subject.program)
         rungs = [Evaluation(s.id, i, steps, score) for s in fresh for i, (steps, score) in enumerate(s.rungs.items())]
         self.store.commit_generation(
             self.generation,

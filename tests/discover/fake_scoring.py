@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,7 +11,8 @@ from discover.probe import probe
 from search_space.dataflow import dataflow
 from search_space.parse import parse_program
 
-DELAY = 0.0
+DELAY = float(os.environ.get("FAKE_SCORING_DELAY", "0"))
+"""Seconds of each job, so that a test has time to kill the process."""
 
 
 def start_worker(config: dict[str, Any]) -> None:

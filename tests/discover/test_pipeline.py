@@ -67,7 +67,7 @@ def test_exact_copies_take_score_and_failure_real_copies_the_score_only() -> Non
     assert outcome(pipeline, SGD, score=None) == TRAINED  # raced out
     copy = pipeline.admit(proposal(pipeline, rule("g * lr")), 0)
     assert (copy.outcome, copy.subject.known_score(), copy.subject.reason) == (EXACT, None, RACED)
-    assert outcome(pipeline, rule("(g - 0.5 * g) * (2.0 * lr)")) == PRINT, "a failure is never copied by real_key"
+    assert outcome(pipeline, rule("(g - 0.5 * g) * (2.0 * lr)")) == PRINT, "a failure is never copied by real_key, only by a lossy filter"
 
     pipeline = Pipeline(Flow())
     outcome(pipeline, SGD, score=0.25)
