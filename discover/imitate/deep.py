@@ -31,11 +31,24 @@ def gated(p: Problem) -> Iterator[Form]:
     for error, other in ranked[:_TRIED]:
         if error > 0.5 or p.stop():
             return
-        plain = [c for c in p.columns if c[0] in ("ema", "g", "lag", "debiased")]
-        columns = [*plain, *(times(gate, c) for c in plain for gate in gates(G, other))]
-        form = numerators(p.probe, ONE, columns, 4, p.stop)
-        if form is not None:
-            yield with_shared_gate(p, form, other)
+        form = _with_gate(p, other)
+        if form is None:
+            continue
+        form = with_shared_gate(p, form)
+        yield form
+        # With the gate in its place, columns that it hid before can show.
+        moved = [n for term in form.terms for gate in _found(term, "less") for n in _found(gate, "ema")]
+        inner = _found(other, "ema")
+        if moved and inner and moved[0] != inner[0]:
+            again = _with_gate(p, replaced((other,), inner[0], moved[0])[0])
+            if again is not None:
+                yield again
+
+
+def _with_gate(p: Problem, other: Node) -> Form | None:
+    plain = [c for c in p.columns if c[0] in ("ema", "g", "lag", "debiased")]
+    columns = [*plain, *(times(gate, c) for c in plain for gate in gates(G, other))]
+    return numerators(p.probe, ONE, columns, 4, p.stop)
 
 
 def gates(a: Node, b: Node) -> tuple[Node, Node]:
@@ -44,23 +57,25 @@ def gates(a: Node, b: Node) -> tuple[Node, Node]:
     return ("less", 0, product), ("less", product, 0)
 
 
-def with_shared_gate(p: Problem, form: Form, other: Node) -> Form:
-    """The form with the gate's average moved to where it fits best: no slope leads there, so decays are tried one by one."""
-    best, inner = form, other[1] if other[0] == "lag" else other
-    if inner[0] != "ema":
-        return form
-    shared = [n[2] for term in form.terms for n in _averages(term)]
-    for decay in dict.fromkeys([*shared, *(round(0.01 * k, 2) for k in range(50, 100))]):
-        terms = replaced(form.terms, inner, ("ema", inner[1], decay))
-        refined = p.probe.refine(terms, rounds=2) if p.probe.error(terms) < 1.5 * best.error else None
-        if refined is not None and refined.error < best.error:
-            best = refined
+def with_shared_gate(p: Problem, form: Form) -> Form:
+    """The form with the averages in its gates moved to where they fit best: no slope leads there, so decays are tried one by one."""
+    inside = [n for term in form.terms for gate in _found(term, "less") for n in _found(gate, "ema")]
+    best = form
+    shared = [n[2] for term in form.terms for n in _found(term, "ema")]
+    for decay in dict.fromkeys([*shared, *(round(0.01 * k, 2) for k in range(50, 100))] if inside else []):
+        terms = form.terms
+        for node in dict.fromkeys(inside):
+            terms = replaced(terms, node, ("ema", node[1], decay))
+        if len(set(terms)) == len(terms) and p.probe.error(terms) < best.error:
+            refined = p.probe.refine(terms, rounds=3)
+            best = refined if refined is not None and refined.error < best.error else best
     return best
 
 
-def _averages(term: Node) -> list[Node]:
-    found = [term] if term[0] == "ema" else []
-    return found + [n for arg in term[1:] if isinstance(arg, tuple) for n in _averages(arg)]
+def _found(term: Node, op: str) -> list[Node]:
+    """Parts of a term with this operation."""
+    found = [term] if term[0] == op else []
+    return found + [n for arg in term[1:] if isinstance(arg, tuple) for n in _found(arg, op)]
 
 
 def filtered(p: Problem) -> Iterator[Form]:
@@ -122,7 +137,8 @@ def polar(p: Problem) -> Iterator[Form]:
     if not found:
         return
     direction: Node = ("sign", as_node(snap_sign(side, found[0])))
-    fitter = Fitter(p.probe.signals, np.abs(p.y))
+    # Where the sign is 0 nothing is known of the size.
+    fitter = Fitter(p.probe.signals, np.where(p.y == 0, np.nan, np.abs(p.y)))
     candidates = [
         power(slot, degree / size_degree) if degree else slot
         for x, size_degree in sizes(p.facts)

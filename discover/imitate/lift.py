@@ -71,6 +71,7 @@ def _dressings(core: Form) -> Iterator[list[tuple[Node, ...]]]:
     yield [(_trusted(x, c),) for x in (_decayed(whole, k) for k in _SIZES) for c in _SHARES]
     yield [replaced(core.terms, G, _trusted(G, c)) for c in _SIZES]
     yield [replaced(core.terms, G, _trusted(x, c)) for x in shrunk for c in _SHARES]
+    yield [(_trusted(replaced((whole,), G, x)[0], c),) for x in shrunk for c in _SHARES]
     for size in ("norm", "rms", "global_norm", "norm_inf"):
         yield [replaced(core.terms, G, _limited(G, size, c)) for c in _SIZES]
         yield [(_limited(whole, size, c),) for c in _SIZES]
