@@ -39,7 +39,10 @@ Progress = Callable[[str, float, float], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The best program found, its verdict on held-out data and what it took."""
+    """The best program found, its verdict on held-out data and what it took.
+
+    `proposals` are candidates scored, forms of the stages and programs of evolution; `evaluated` those that were run as whole programs.
+    """
 
     program: Program
     error: float
@@ -90,7 +93,8 @@ def regenerate(
     if engine in ("combined", "enumeration") and state.error > SAME:
         p = problem(recording, measure(recording.probe), stop, nodes_of(start))
         _run_stages(p, recording, state, progress, began)
-        evaluated = p.probe.evaluated + p.full.evaluated + p.large.evaluated
+        state.proposals = p.probe.evaluated + p.full.evaluated + p.large.evaluated + p.bulk.evaluated
+        evaluated = len(state.log)
     if engine != "enumeration" and state.error > ACCEPTED and not stop():
         evaluated += _run_evolution(recording, start, seed, stop, engine, state, progress, began)
     verdict = judge(state.best, recording)
@@ -103,7 +107,6 @@ def _run_stages(p: Problem, recording: Recording, state: _State, progress: Progr
         if p.stop():
             return
         for form in stage(p):
-            state.proposals += 1
             if form.error < 0.1 and (finished := _finish(p, form, recording, p.facts)) is not None:
                 _consider(state, program_of(finished), recording, stage.__name__)
             if p.stop() or state.error <= ACCEPTED:

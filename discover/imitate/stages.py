@@ -127,6 +127,7 @@ def signed(p: Problem) -> Iterator[Form]:
         refitted = p.bulk.fit(form.terms, form.coefficients)
         if refitted is not None:
             found.append(snap_sign(p.bulk, refitted))
+    p.bulk.evaluated += fitter.evaluated
     # Several spellings of one rule may be exact; people read the shortest.
     for form in sorted(found, key=lambda f: (round(f.error, 4), length(f))):
         yield replace(form, scale=p.facts.level)
