@@ -57,8 +57,8 @@ class SearchConfig:
     # filters
     probe_margin: float = 0.05
     """Least fall of the log loss in the closed-loop probe."""
-    probe_keep: float = 0.65
-    """Share of recent probe gains that goes on to training."""
+    train_share: float = 0.055
+    """Share of proposals that may be trained; the hurdle on the probe's gain follows from it."""
     fingerprint_bits: int = 6
     audit_share: float = 0.01
 
@@ -71,7 +71,7 @@ class SearchConfig:
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    rung_keep: tuple[float, ...] = (0.4, 0.5)
+    rung_keep: tuple[float, ...] = (0.35, 0.5)
     rung_window: int = 512
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05
@@ -160,7 +160,7 @@ def _check_numbers(config: SearchConfig) -> None:
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1), "max_proposals": (1, math.inf), "budget_seconds": (1e-3, 1e9), "max_slots": (0, 16),
     "max_statements": (1, 200), "generation": (1, 1e6), "population": (1, 1e6), "tournament": (1, 1e6),
-    "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "probe_keep": (1e-6, 1), "fingerprint_bits": (1, 20),
+    "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "train_share": (1e-6, 1), "fingerprint_bits": (1, 20),
     "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024), "seeds": (1, 1024), "batch": (1, 4096), "rung_window": (1, 1e6),
     "warmup": (0, 1), "hall": (1, 1000), "hall_seeds": (1, 1024), "final_seeds": (2, 1024), "final_rates": (1, 1024),
     "final_trials": (1, 4096), "job_seconds": (1, 1e6), "job_memory_mb": (64, 1e9),

@@ -39,24 +39,32 @@ class Ticket:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Filters with their memory. Everything in it can be rebuilt from the subjects (`remember`).
+    """Filters with their memory. All but `demand` can be rebuilt from the subjects (`remember`).
 
-    `margin`: least fall of log loss in the probe; `bits`: precision of fingerprints; `keep`: share of the probe's gains to train.
+    `margin`: least fall of log loss in the probe; `bits`: precision of fingerprints; `train_share`: share of
+    proposals that may be trained, which sets the hurdle on the probe's gain.
     """
 
     flow: Flow
     margin: float = 0.05
     bits: int = 6
-    keep: float = 1.0
+    train_share: float = 1.0
     audit_share: float = 0.01
     subjects: list[Subject] = field(default_factory=list)
     by_form: dict[LiveForm, Subject] = field(default_factory=dict)
     by_exact: dict[bytes, Subject] = field(default_factory=dict)
     by_print: dict[bytes, Subject] = field(default_factory=dict)
     gains: deque[float] = field(default_factory=lambda: deque(maxlen=GAINS))
+    demand: float = 0.0
+    """Share of recent proposals that came as far as the hurdle."""
 
     def admit(self, proposal: Proposal, generation: int) -> Ticket:
         """Pass one legal proposal through all filters."""
+        ticket = self._admit(proposal, generation)
+        self.demand += ((ticket.outcome in (TRAINED, WEAK)) - self.demand) / GAINS
+        return ticket
+
+    def _admit(self, proposal: Proposal, generation: int) -> Ticket:
         form = proposal.walk.form
         assert form is not None, "only legal genomes are proposed"
         subject = self.by_form.get(form)
@@ -100,16 +108,18 @@ class Pipeline:
         return _twin(subject, alike, REAL if certain else PRINT)
 
     def _strong(self, gain: float) -> bool:
-        """Whether a gain is among the best `keep` of recent ones; the first few always are."""
+        """Whether a gain is good enough, among recent ones, to be trained; the first few always are."""
+        if len(self.gains) < FEW_GAINS or self.demand <= self.train_share:
+            return True
         better = sum(1 for other in self.gains if other < gain)
-        return len(self.gains) < FEW_GAINS or better < self.keep * len(self.gains)
+        return better < self.train_share / self.demand * len(self.gains)
 
     def remember(self, subject: Subject) -> None:
         """Enter a new subject, or one read back from the run store, into the tables."""
         assert subject.id == len(self.subjects)
         self.subjects.append(subject)
         self.by_exact[subject.exact] = subject
-        if subject.gain is not None:
+        if subject.gain is not None and subject.twin is None:
             self.gains.append(subject.gain)
         if subject.twin is None and subject.print:  # whatever became of it later, or a resumed run would differ
             self.by_print.setdefault(subject.print, subject)

@@ -143,7 +143,7 @@ class Search:
         self.config, self.store, self.events = config, store, events
         self.mutator = Mutator(space_of(config), Flow())
         self.strategy = strategy_of(config, self.mutator)
-        self.pipeline = Pipeline(self.mutator.flow, config.probe_margin, config.fingerprint_bits, config.probe_keep, config.audit_share)
+        self.pipeline = Pipeline(self.mutator.flow, config.probe_margin, config.fingerprint_bits, config.train_share, config.audit_share)
         self.race = Race(rungs(config.steps, config.rung_fractions, config.rung_keep), config.rung_window)
         self.trainer = Trainer(config, executor)
         self.proposed: list[int] = []  # how often each subject was proposed
@@ -221,6 +221,7 @@ class Search:
             "race": self.race.state(),
             "illegal": dict(self.illegal),
             "proposed": self.proposed,
+            "demand": self.pipeline.demand,
             "seconds": self._seconds(),
         }
 
@@ -239,6 +240,7 @@ class Search:
         self.race.restore(state["race"])
         self.illegal.update(state["illegal"])
         self.proposed = state["proposed"]
+        self.pipeline.demand = state["demand"]
         self.spent = state["seconds"]
         self.best = min((s.score for s in known.values() if s.score is not None), default=None)
 

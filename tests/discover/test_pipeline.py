@@ -114,9 +114,9 @@ def evolve(pipeline: Pipeline, mutator: Mutator, seed: int, count: int) -> list[
 
 def test_a_pipeline_rebuilt_from_stored_rows_decides_the_same() -> None:
     flow, space = Flow(), Space()
-    whole = Pipeline(flow)
+    whole = Pipeline(flow, train_share=0.1)
     evolve(whole, Mutator(space, flow), 0, 400)
-    rebuilt = Pipeline(Flow())
+    rebuilt = Pipeline(Flow(), train_share=0.1, demand=whole.demand)
     known: dict[int, Subject] = {}
     for subject in whole.subjects:
         known[subject.id] = from_row(to_row(subject), known)
@@ -125,6 +125,15 @@ def test_a_pipeline_rebuilt_from_stored_rows_decides_the_same() -> None:
     more = evolve(rebuilt, Mutator(space, rebuilt.flow), 1, 400)
     assert more == evolve(whole, Mutator(space, flow), 1, 400)
     assert len(set(more)) >= 6
+
+
+def test_the_hurdle_holds_the_share_that_is_trained() -> None:
+    flow = Flow()
+    shares = {}
+    for share in (1.0, 0.02):
+        outcomes = evolve(Pipeline(flow, train_share=share), Mutator(Space(), flow), 0, 3000)
+        shares[share] = outcomes.count(TRAINED) / len(outcomes)
+    assert shares[1.0] > 0.05 and 0.01 < shares[0.02] < 0.035
 
 
 def test_audits_are_a_random_share_of_lossy_rejects_only() -> None:
