@@ -45,7 +45,8 @@ def _run(folder: Path, engine: str, seed: int, options: argparse.Namespace) -> N
     else:
         verb = ["search", "--preset", "digits", "--start", "sgd", "--engine", engine, "--seed", str(seed), "--out", str(folder)]
         verb += ["--budget-seconds", str(options.budget)]
-    subprocess.run([sys.executable, "-m", "discover.cli", *verb, "--workers", str(options.workers), "--json"], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "discover.cli", *verb, "--workers", str(options.workers), "--json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def _rows(folder: Path) -> list[str]:
