@@ -67,11 +67,11 @@ class SearchConfig:
     instances: int = 1
     """Task configurations sampled from each family."""
     seeds: int = 2
-    rates: tuple[float, ...] = log_grid(1e-3, 1.0, 4)
+    rates: tuple[float, ...] = log_grid(1e-3, 3.0, 6)
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    rung_keep: tuple[float, ...] = (0.35, 0.5)
+    rung_keep: tuple[float, ...] = (0.42, 0.5)
     rung_window: int = 512
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05

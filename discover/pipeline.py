@@ -1,8 +1,8 @@
 """What a proposal passes before it may be trained: look-ups that are exact, then filters that may be wrong and are audited.
 
-kinds → exact_key (copies score or failure) → closed-loop probe → fingerprint, with real_key for those that look alike → hurdle on
-the probe's gain → training. Rules equal as functions of real numbers look alike, so `real_key` need only be asked
-then: where it agrees, a score (never a failure) is copied as certain; where it does not, the copy is lossy.
+kinds → exact_key (copies score or failure) → proportional to the rate → closed-loop probe → fingerprint, with real_key for those that look
+alike → hurdle on the probe's gain → training. Rules equal as functions of real numbers look alike, so `real_key` need only be asked then:
+where it agrees, a score (never a failure) is copied as certain; where it does not, the copy is lossy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from zlib import crc32
 
 from discover.flow import Flow, LiveForm
 from discover.probe import probe
+from discover.rate import proportional
 from discover.schema import TRAINED
 from discover.strategies import Proposal
 from discover.subjects import REJECTED, TWIN, Subject, executed
@@ -20,6 +21,9 @@ from search_space.dataflow import Dataflow, dataflow
 from search_space.keys import exact_key, fingerprint, real_key
 
 EXACT, REAL, PRINT, WEAK, RACED = "exact_key", "real_key", "fingerprint", "weak_descent", "raced_out"
+RATE = "hides_rate"
+"""Not a lossy filter but a constraint: updates must be proportional to the learning rate, or the grid of rates would compare nothing."""
+
 PROBE_REASONS = ("nonfinite", "explodes", "no_motion", "no_descent")
 LOSSY = (*PROBE_REASONS, PRINT, WEAK, RACED)
 """Filters that may lose a good rule; their rejects are audited."""
@@ -91,6 +95,8 @@ class Pipeline:
 
     def _filter(self, subject: Subject, flow: Dataflow) -> str:
         """Look for a reason not to train; sets the subject's status, reason and keys."""
+        if not proportional(flow):
+            return _reject(subject, RATE)
         hypers = {h.name: h.default for h in subject.program.hypers}
         found = probe(flow, hypers, self.margin)
         subject.gain = found.gain if found.reason is None else None

@@ -12,7 +12,7 @@ from discover.flow import Flow
 from discover.generate import hostile_program
 from discover.genome import Genome, from_program
 from discover.mutate import Mutator
-from discover.pipeline import EXACT, LOSSY, PRINT, PROBE_REASONS, RACED, REAL, Pipeline, count_outcomes, settle
+from discover.pipeline import EXACT, LOSSY, PRINT, PROBE_REASONS, RACED, RATE, REAL, Pipeline, count_outcomes, settle
 from discover.schema import TRAINED
 from discover.space import Space
 from discover.strategies import Proposal
@@ -49,10 +49,15 @@ def rule(result: str, *statements: str, slots: str = "") -> str:
         (rule("g * lr"), EXACT),
         (rule("(g - 0.5 * g) * (2.0 * lr)"), REAL),
         (rule("lr * g + 0.0000001 * (lr * w)"), PRINT),
-        (rule("0.0 * g"), "no_motion"),
+        (rule("lr * (0.0 * g)"), "no_motion"),
+        (rule("g"), "hides_rate"),
+        (rule("arccos(lr) * g"), "hides_rate"),
+        (rule("lr * g + g"), "hides_rate"),
+        (rule("m", "m = 0.5 * m + g * lr", slots="m: full = zeros"), TRAINED),
+        (rule("m + lr * g", "m = lr * g + m * lr", slots="m: full = zeros"), "hides_rate"),
         (rule("-(lr * g)"), "no_descent"),
         (rule("lr * log(g - g)"), "nonfinite"),
-        (rule("5.0 * w"), "explodes"),
+        (rule("-(100000.0 * lr * w)"), "explodes"),
         (rule("lr * sign(g)"), TRAINED),
     ],
 )
@@ -130,10 +135,10 @@ def test_a_pipeline_rebuilt_from_stored_rows_decides_the_same() -> None:
 def test_the_hurdle_holds_the_share_that_is_trained() -> None:
     flow = Flow()
     shares = {}
-    for share in (1.0, 0.02):
+    for share in (1.0, 0.01):
         outcomes = evolve(Pipeline(flow, train_share=share), Mutator(Space(), flow), 0, 3000)
         shares[share] = outcomes.count(TRAINED) / len(outcomes)
-    assert shares[1.0] > 0.05 and 0.01 < shares[0.02] < 0.035
+    assert shares[1.0] > 0.025 and shares[0.01] < 0.75 * shares[1.0]
 
 
 def test_audits_are_a_random_share_of_lossy_rejects_only() -> None:
@@ -200,5 +205,5 @@ def test_ten_thousand_hostile_programs_each_get_an_outcome() -> None:
             pipeline.flow.clear()
             pipeline.by_form.clear()
     assert sum(outcomes.values()) == 10_000
-    assert set(outcomes) <= {TRAINED, EXACT, REAL, *LOSSY}
-    assert sum(outcomes[name] for name in PROBE_REASONS) > 3_000
+    assert set(outcomes) <= {TRAINED, EXACT, REAL, RATE, *LOSSY}
+    assert sum(outcomes[name] for name in (RATE, *PROBE_REASONS)) > 5_000
