@@ -21,7 +21,7 @@ from tests.discover import jobs
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessExecutor]:
-    with ProcessExecutor(2, jobs.remember, {"colour": "blue"}, Limits(seconds=1.5, memory_mb=200)) as executor:
+    with ProcessExecutor(2, jobs.remember, {"colour": "blue"}, Limits(seconds=5.0, memory_mb=200)) as executor:
         yield executor
 
 
@@ -61,8 +61,8 @@ def test_workers_are_pinned_and_initialised_once_before_jax(pool: ProcessExecuto
     [
         ("raise", "error", "ValueError: two lines"),
         ("unsendable", "error", "cannot be sent"),
-        ("hang", "timeout", "longer than 1.5 s"),
-        ("stuck", "timeout", "longer than 1.5 s"),
+        ("hang", "timeout", "longer than 5 s"),
+        ("stuck", "timeout", "longer than 5 s"),
         ("hog", "memory", "more than 200 MiB"),
         ("die", "crash", "signal 9"),
         ("segfault", "crash", "signal 11"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +38,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"user_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", [""])
-    monkeypatch.syspath_prepend(str(tmp_path))
+    # A copy without the folder: `record` adds it there. (`syspath_prepend` after `setattr` would leave the copy behind for later tests.)
+    monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    importlib.invalidate_caches()
     return name
 
 
