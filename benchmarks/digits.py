@@ -27,12 +27,13 @@ def main() -> None:
     parser.add_argument("--control-seeds", type=int, default=None, help="seeds of the controls, as --seeds unless given")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds of search for each run")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--table-only", action="store_true", help="print what is finished")
     options = parser.parse_args()
     controls = options.seeds if options.control_seeds is None else options.control_seeds
-    jobs = [("evolution", s) for s in range(options.seeds)] + [(e, s) for s in range(controls) for e in ENGINES[1:]]
+    jobs = [(e, s) for s in range(options.seeds) for e in ENGINES if e == "evolution" or s < controls]
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"load {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, {options.budget:g} s a run, {options.workers} workers")
-    for engine, seed in jobs:
+    for engine, seed in [] if options.table_only else jobs:
         _run(options.out / f"{engine}-{seed}", engine, seed, options)
     for engine, seed in jobs:
         for row in _rows(options.out / f"{engine}-{seed}"):
@@ -50,6 +51,8 @@ def _run(folder: Path, engine: str, seed: int, options: argparse.Namespace) -> N
 
 
 def _rows(folder: Path) -> list[str]:
+    if not (folder / "run.db").exists():
+        return ["not run"]
     with RunStore.open(folder, readonly=True) as store:
         result: dict[str, Any] = store.info().result or {}
         counts = store.attempt_counts()
