@@ -95,10 +95,13 @@ def check_task(spec: str) -> None:
 
 
 def check_target(target: str) -> None:
-    """What `regenerate` can imitate: a known rule, a rule file, or an importable `module:factory`."""
+    """What `regenerate` can imitate: a known rule, a rule file, or `module:factory` that gives an optax transformation."""
     spec = MODULE_SPEC.match(target)
     if spec and not os.path.exists(target):
+        from discover.imitate.target import transformation_of
+
         check_module(spec[1])
+        transformation_of(target)
     else:
         check_rule(target)
 

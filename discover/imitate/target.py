@@ -127,9 +127,9 @@ def _rule_start(target: str) -> Callable[[Layout], Callable[[list[Array]], Stepp
 
 
 def _optax_start(target: str) -> Callable[[Layout], Callable[[list[Array]], Stepper]]:
+    transformation = transformation_of(target)  # first: a wrong target is told before jax is imported
     import jax
 
-    transformation = _transformation(target)
     update = jax.jit(transformation.update)
 
     def start(layout: Layout) -> Callable[[list[Array]], Stepper]:
@@ -156,7 +156,8 @@ def _optax_start(target: str) -> Callable[[Layout], Callable[[list[Array]], Step
     return start
 
 
-def _transformation(target: str) -> Any:
+def transformation_of(target: str) -> Any:
+    """The optax transformation that `module:factory[?k=v,...]` names; raises `UserError` in one line. Imports, that is runs, the module."""
     match = _OPTAX_SPEC.match(target)
     assert match is not None
     module, name = match["module"], match["name"]

@@ -95,6 +95,8 @@ BAD_ARGUMENTS = {
     "unknown target": (["regenerate", "adamm"], "did you mean 'adam'"),
     "target in no module": (["regenerate", "no_such_module_here:adam"], "no_such_module_here"),
     "no target": (["regenerate"], "TARGET"),
+    "target that makes no transformation": (["regenerate", "os:getcwd"], "returned str, not an optax transformation"),
+    "target that cannot be made": (["regenerate", "json:dumps"], "the factory failed"),
     "show without a run": (["show"], "RUN"),
     "show what is not there": (["show", "nowhere"], "no such run folder"),
     "show what is no run": (["show", "."], "not a run folder"),
