@@ -161,13 +161,13 @@ def transformation_of(target: str) -> Any:
     match = _OPTAX_SPEC.match(target)
     assert match is not None
     module, name = match["module"], match["name"]
+    arguments = _arguments(target, match["arguments"] or "")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as problem:  # importing a user's module may raise anything
         raise UserError(f"target '{target}': cannot import '{name}' from '{module}': {_line(problem)}") from None
-    arguments = _arguments(target, match["arguments"] or "")
     if _is_transformation(found):
         if arguments:
             raise UserError(f"target '{target}': '{name}' is a transformation already and takes no arguments")
