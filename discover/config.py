@@ -71,8 +71,10 @@ class SearchConfig:
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    rung_keep: tuple[float, ...] = (0.42, 0.5)
+    rung_keep: tuple[float, ...] = (0.55, 0.55)
     rung_window: int = 512
+    level_tolerance: float = 3e-4
+    """Rules whose scores at all rungs so far agree to this share are taken as one; 0 switches it off."""
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05
     nest: Literal["programs", "steps"] = "programs"
@@ -162,6 +164,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_statements": (1, 200), "generation": (1, 1e6), "population": (1, 1e6), "tournament": (1, 1e6),
     "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "train_share": (1e-6, 1), "fingerprint_bits": (1, 20),
     "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024), "seeds": (1, 1024), "batch": (1, 4096), "rung_window": (1, 1e6),
+    "level_tolerance": (0, 0.1),
     "warmup": (0, 1), "hall": (1, 1000), "hall_seeds": (1, 1024), "final_seeds": (2, 1024), "final_rates": (1, 1024),
     "final_trials": (1, 4096), "job_seconds": (1, 1e6), "job_memory_mb": (64, 1e9),
 }  # fmt: skip

@@ -20,12 +20,13 @@ from discover.subjects import REJECTED, TWIN, Subject, executed
 from search_space.dataflow import Dataflow, dataflow
 from search_space.keys import exact_key, fingerprint, real_key
 
-EXACT, REAL, PRINT, WEAK, RACED = "exact_key", "real_key", "fingerprint", "weak_descent", "raced_out"
+EXACT, REAL, PRINT, WEAK = "exact_key", "real_key", "fingerprint", "weak_descent"
+RACED, LEVEL = "raced_out", "same_curve"
 RATE = "hides_rate"
 """Not a lossy filter but a constraint: updates must be proportional to the learning rate, or the grid of rates would compare nothing."""
 
 PROBE_REASONS = ("nonfinite", "explodes", "no_motion", "no_descent")
-LOSSY = (*PROBE_REASONS, PRINT, WEAK, RACED)
+LOSSY = (*PROBE_REASONS, PRINT, WEAK, RACED, LEVEL)
 """Filters that may lose a good rule; their rejects are audited."""
 
 GAINS, FEW_GAINS = 512, 32
@@ -125,9 +126,12 @@ class Pipeline:
         assert subject.id == len(self.subjects)
         self.subjects.append(subject)
         self.by_exact[subject.exact] = subject
-        if subject.gain is not None and subject.twin is None:
+        if subject.twin is not None and subject.reason != LEVEL:
+            return
+        # It reached the hurdle or went beyond; whatever became of it in training, or a resumed run would differ.
+        if subject.gain is not None:
             self.gains.append(subject.gain)
-        if subject.twin is None and subject.print:  # whatever became of it later, or a resumed run would differ
+        if subject.print:
             self.by_print.setdefault(subject.print, subject)
 
     def audited(self, subject: Subject) -> bool:
@@ -142,6 +146,11 @@ def settle(subject: Subject, score: float | None, reason: str = "") -> None:
         _reject(subject, reason)
     else:
         subject.status, subject.score = TRAINED, score
+
+
+def settle_level(subject: Subject, twin: Subject) -> None:
+    """Record that a candidate ran level with one that was trained in full, and takes its score."""
+    _twin(subject, twin, LEVEL)
 
 
 def count_outcomes(tickets: list[Ticket]) -> Counter[str]:

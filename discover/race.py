@@ -6,10 +6,13 @@ scores told in fixed order and on nothing else.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,32 @@ class Race:
         for window, scores in zip(self.windows, state, strict=True):
             window.clear()
             window.extend(scores)
+
+
+class Curves:
+    """Scores at the rungs of everything trained in full, to find the one that a candidate has run level with so far."""
+
+    def __init__(self, tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.owners: list[int] = []
+        self.logs: list[list[float]] = []
+
+    def add(self, owner: int, scores: Sequence[float]) -> None:
+        """Enter one that was trained in full, with its score at every rung."""
+        self.owners.append(owner)
+        self.logs.append([_log(score) for score in scores])
+
+    def alike(self, scores: Sequence[float]) -> int | None:
+        """The owner of the nearest curve, where all scores so far agree to `tolerance` (relative); the older one at a tie."""
+        if not self.logs or self.tolerance <= 0:
+            return None
+        gaps = np.abs(np.array(self.logs)[:, : len(scores)] - [_log(score) for score in scores]).max(axis=1)
+        nearest = int(gaps.argmin())
+        return self.owners[nearest] if gaps[nearest] <= self.tolerance else None
+
+
+def _log(score: float) -> float:
+    return math.log(max(score, 1e-300))
 
 
 def quantile(scores: Sequence[float] | deque[float], share: float) -> float:

@@ -234,6 +234,8 @@ class Search:
         for row in self.store.candidates():
             known[row.id] = from_row(row, known)
             self.pipeline.remember(known[row.id])
+            if known[row.id].status == TRAINED:
+                self.trainer.remember(known[row.id])
         state = last[1]
         self.generation, self.proposals = last[0] + 1, self.store.proposals()
         self.strategy.restore(state["strategy"])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from discover.config import SearchConfig
 from discover.errors import JobError
 from discover.executor import Executor, Outcome
 from discover.jobs import Job, Measured
-from discover.pipeline import RACED, settle
-from discover.race import Race
+from discover.pipeline import RACED, settle, settle_level
+from discover.race import Curves, Race
+from discover.schema import TRAINED
 from discover.subjects import Subject
 from search_space.printer import to_text
 
@@ -27,6 +28,16 @@ class Trainer:
 
     config: SearchConfig
     executor: Executor
+    curves: Curves = field(init=False)
+    trained: dict[int, Subject] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.curves = Curves(self.config.level_tolerance)
+
+    def remember(self, subject: Subject) -> None:
+        """Enter a subject that was trained in full."""
+        self.trained[subject.id] = subject
+        self.curves.add(subject.id, [score for score in subject.rungs.values() if score is not None])
 
     def job(self, programs: Sequence[str] = (), steps: int | None = None) -> Job:
         """A job on the search's tasks with its seeds and rates."""
@@ -62,11 +73,11 @@ class Trainer:
 
     def race(self, race: Race, subjects: Sequence[Subject]) -> None:
         """Train subjects rung by rung and settle each: with a score, as raced out, or with the reason of its failure."""
-        field = list(subjects)
+        runners = list(subjects)
         last = len(race.ladder) - 1
         for number, rung in enumerate(race.ladder):
-            results = self.measure([to_text(s.program) for s in field], self.job(steps=rung.steps))
-            for subject, measured in zip(field, results, strict=True):
+            results = self.measure([to_text(s.program) for s in runners], self.job(steps=rung.steps))
+            for subject, measured in zip(runners, results, strict=True):
                 subject.rungs[rung.steps] = measured.score
                 subject.rates = measured.rates
                 if measured.score is None:
@@ -74,15 +85,26 @@ class Trainer:
                 elif number == last:
                     settle(subject, measured.score)
             if number < last:
-                field = self._hurdle(race, number, field, results)
+                runners = self._hurdle(race, number, runners, results)
+        for subject in subjects:
+            if subject.status == TRAINED:
+                self.remember(subject)
 
-    def _hurdle(self, race: Race, number: int, field: list[Subject], results: Sequence[Measured]) -> list[Subject]:
-        free = [subject.origin == "start" for subject in field]
+    def _hurdle(self, race: Race, number: int, runners: list[Subject], results: Sequence[Measured]) -> list[Subject]:
+        """Who goes on. Who does not, or is about to be trained in full, takes the score of one it has run level with, if there is one."""
+        free = [subject.origin == "start" for subject in runners]
         passed = race.pass_on(number, [measured.score for measured in results], free)
-        for subject, measured, go in zip(field, results, passed, strict=True):
-            if not go and measured.score is not None:
+        final = number == len(race.ladder) - 2
+        for i, (subject, measured) in enumerate(zip(runners, results, strict=True)):
+            if measured.score is None or free[i] or (passed[i] and not final):
+                continue
+            level = self.curves.alike([score for score in subject.rungs.values() if score is not None])
+            if level is not None:
+                settle_level(subject, self.trained[level])
+                passed[i] = False
+            elif not passed[i]:
                 settle(subject, None, RACED)
-        return [subject for subject, go in zip(field, passed, strict=True) if go]
+        return [subject for subject, go in zip(runners, passed, strict=True) if go]
 
     def audit(self, subjects: Sequence[Subject]) -> None:
         """Train rejected subjects in full, only to know what the filters cost."""

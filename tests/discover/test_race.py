@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from discover.race import Race, Rung, quantile, rungs
+from discover.race import Curves, Race, Rung, quantile, rungs
 
 
 def test_rungs_are_fixed_lengths() -> None:
@@ -30,6 +30,18 @@ def test_the_window_rolls() -> None:
     race.pass_on(0, [1.0, 1.0, 1.0, 1.0])
     assert race.pass_on(0, [2.0]) == [False]
     assert race.pass_on(0, [2.0, 2.0, 2.0, 2.0]) == [True] * 4
+
+
+def test_level_curves_are_found_nearest_first() -> None:
+    curves = Curves(tolerance=1e-3)
+    curves.add(3, [2.0, 1.0])
+    curves.add(5, [2.0005, 1.0])
+    curves.add(9, [2.0005, 1.0])
+    assert curves.alike([2.0004]) == 5
+    assert curves.alike([2.0]) == 3
+    assert curves.alike([2.0, 1.01]) is None
+    assert curves.alike([2.01]) is None
+    assert Curves(tolerance=0.0).alike([2.0]) is None
 
 
 def test_state_round_trip_equals_continuing() -> None:
