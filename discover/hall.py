@@ -16,9 +16,11 @@ from discover.store import RunStore
 from discover.subjects import Subject
 from discover.summary import pareto_front
 from discover.trainer import Done, Trainer
+from search_space.parse import parse_program
 from search_space.printer import to_text
 
 FRONT_FILE = "front.csv"
+BEST_FILE = "best.rule"
 COLUMNS = ("score", "state_bytes_per_param", "flops_per_param", "generation", "id", "rule")
 
 
@@ -76,3 +78,10 @@ def write_front(store: RunStore) -> None:
     for c in pareto_front(store.candidates(status=TRAINED)):
         writer.writerow((c.score, c.state_bytes, c.cost, c.generation, c.id, c.text))
     write_text_atomic(store.folder / FRONT_FILE, text.getvalue())
+
+
+def write_best(store: RunStore, hall: Sequence[dict[str, Any]]) -> None:
+    """Write the best rule as `best.rule`, named `found`, for `search_space.optimizer` or another search. Raises JobError."""
+    if hall:
+        program = replace(parse_program(hall[0]["rule"]), name="found")
+        write_text_atomic(store.folder / BEST_FILE, to_text(program))

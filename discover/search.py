@@ -22,7 +22,7 @@ from discover.executor import Executor, Limits, ProcessExecutor
 from discover.finals import finish
 from discover.flow import Flow
 from discover.genome import Genome, from_program
-from discover.hall import write_front
+from discover.hall import write_best, write_front
 from discover.mutate import Mutator
 from discover.pipeline import Pipeline, Ticket, count_outcomes
 from discover.race import Race, rungs
@@ -131,8 +131,10 @@ def _complete(config: SearchConfig, store: RunStore, events: Events, workers: in
         search = Search(config, store, executor, events)
         search.restore()
         search.advance()
-        store.finish("finished", finish(search.trainer, search.pipeline.subjects, search.proposed, search.illegal, events))
+        result = finish(search.trainer, search.pipeline.subjects, search.proposed, search.illegal, events)
+        write_best(store, result["hall"])
         write_front(store)
+        store.finish("finished", result)
     return result_of(store)
 
 

@@ -10,7 +10,7 @@ from discover.cli import output
 from discover.schema import Candidate
 from discover.summary import Summary
 
-FRONT_FILE = "front.csv"
+BEST_FILE, FRONT_FILE = "best.rule", "front.csv"
 
 
 def print_summary(summary: Summary) -> None:
@@ -28,8 +28,9 @@ def print_summary(summary: Summary) -> None:
         print_comparison(task, [row for row in summary.table if row["task"] == task])
     if text := summary.best_text():
         output.print_text(text.rstrip())
-    if (path := Path(summary.run) / FRONT_FILE).exists():
-        output.print_text(f"\nPareto front: {path}")
+    for title, name in (("Best rule", BEST_FILE), ("Pareto front", FRONT_FILE)):
+        if (path := Path(summary.run) / name).exists():
+            output.print_text(f"{title}: {path}")
 
 
 def print_rules(title: str, rules: Sequence[Candidate]) -> None:

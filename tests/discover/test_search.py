@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -162,6 +163,12 @@ def test_the_front_is_written_as_csv(whole: dict[str, Any]) -> None:
     sizes = [(float(row["state_bytes_per_param"]), float(row["flops_per_param"])) for row in rows]
     assert all(any(b < a for a, b in zip(one, two, strict=True)) for one, two in zip(sizes, sizes[1:], strict=False))
     assert all(parse_program(row["rule"]) for row in rows)
+
+
+def test_the_best_rule_is_written_for_use(whole: dict[str, Any]) -> None:
+    found = parse_program((whole["folder"] / "best.rule").read_text(encoding="utf-8"))
+    assert found.name == "found"
+    assert replace(found, name="sgd") == replace(parse_program(whole["result"]["hall"][0]["rule"]), name="sgd")
 
 
 def test_constraints_hold_in_a_search(tmp_path: Path) -> None:
