@@ -1,9 +1,9 @@
 """How many good rules the lossy filters lose, estimated from rejects that were trained anyway.
 
 A proposal is *good* when its rule belongs to the would-be top decile of all valid proposals, had no filter been there. It is *missed*
-when a filter kept it from getting a good score, and *found* otherwise (a near-duplicate whose copied score is good was not missed). The
-rate of a filter is missed / (missed + found). The same rate over distinct rules is reported beside it: stricter, since most good proposals
-are exact copies of good rules.
+when a filter kept it from getting a good score, and *found* otherwise (a near-duplicate whose copied score is good, or right, was not
+missed). The rate of a filter is missed / (missed + found). The same rate over distinct rules is reported beside it: stricter, since most
+good proposals are exact copies of good rules.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from discover.subjects import Subject
 
 TOP = 0.1
 CONFIDENCE = 0.95
+RESOLUTION = 0.005
+"""Scores that differ by less than this share are the same: seeds alone move them by several percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def _rates(name: str, known: Sequence[_Known], weigh: Callable[[_Known], float],
     """(missed, found, rate, upper bound) of a filter, or of all of them, with weights on the rules."""
     threshold = good_score([(k.truth, weigh(k)) for k in known], top)
     good = [k for k in known if k.truth <= threshold]
-    lost = [k for k in good if _missed(k.subject, threshold)]
+    lost = [k for k in good if _missed(k, threshold)]
     missed = sum(weigh(k) for k in lost if name in (_blamed(k.subject, threshold), "all filters"))
     found = sum(weigh(k) for k in good) - sum(weigh(k) for k in lost)
     total = missed + found
@@ -116,9 +118,11 @@ def good_score(weighted: Sequence[tuple[float, float]], top: float = TOP) -> flo
     return math.inf
 
 
-def _missed(subject: Subject, threshold: float) -> bool:
-    copied = subject.known_score()
-    return subject.reason in LOSSY and (copied is None or copied > threshold)
+def _missed(good: _Known, threshold: float) -> bool:
+    """Whether a good rule has no score, or a copied one that is neither good nor right to the resolution of scores."""
+    copied = good.subject.known_score()
+    wrong = copied is None or copied > max(threshold, good.truth * (1.0 + RESOLUTION))
+    return good.subject.reason in LOSSY and wrong
 
 
 def _blamed(subject: Subject, threshold: float) -> str:

@@ -175,6 +175,17 @@ def test_false_elimination_is_counted_per_filter() -> None:
     assert again.missed == 9 and again.distinct_rate == rows["no_descent"].distinct_rate
 
 
+def test_a_copied_score_that_is_right_is_no_miss() -> None:
+    pipeline = Pipeline(Flow())
+    outcome(pipeline, SGD, score=0.5)
+    assert outcome(pipeline, rule("lr * g + 0.0000001 * (lr * w)")) == PRINT
+    missed = []
+    for truth in (0.499, 0.45):
+        pipeline.subjects[1].audit_score = truth
+        missed.append(next(row.missed for row in audit_filters(pipeline.subjects, top=0.5) if row.filter == PRINT))
+    assert missed == [0, 1]
+
+
 def test_an_audited_share_stands_for_the_whole_filter() -> None:
     flow = Flow()
     pipeline = Pipeline(flow)
