@@ -59,7 +59,7 @@ class SearchConfig:
     """Least fall of the log loss in the closed-loop probe."""
     train_share: float = 0.055
     """Share of proposals that may be trained; the hurdle on the probe's gain follows from it."""
-    fingerprint_bits: int = 6
+    fingerprint_bits: int = 8
     audit_share: float = 0.01
 
     # training

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from discover.audit import FilterAudit, audit_filters
+from discover.bench.timing import machine
 from discover.config import SearchConfig, preset
 from discover.cores import visible_cores
 from discover.events import Events, Progress, ignore
@@ -65,6 +66,7 @@ def figures(search: Search, outcomes: dict[str, int]) -> dict[str, Any]:
         "eliminated_by": {name: count / valid for name, count in Counter(outcomes).items()},
         "filters": [asdict(row) for row in audits],
         "best": search.best,
+        **machine(),
     }
 
 
