@@ -21,20 +21,17 @@ from discover.events import Events, Progress, ignore
 from discover.executor import Executor, Limits, ProcessExecutor
 from discover.finals import finish
 from discover.flow import Flow
-from discover.genome import Genome, from_program
 from discover.hall import write_best, write_front
 from discover.mutate import Mutator
 from discover.pipeline import Pipeline, Ticket, count_outcomes
 from discover.race import Race, rungs
 from discover.schema import TRAINED, Evaluation
-from discover.space import CHANGE_WEIGHTS, Space, slot_kinds_of
+from discover.starts import space_of, start_genomes, strategy_of
 from discover.store import RunStore
-from discover.strategies import HYPER_ONLY, Evolution, RandomSearch, Restart, Strategy, Told
+from discover.strategies import Told
 from discover.subjects import Subject, from_row, to_row
 from discover.trainer import Trainer
 from search_space.keys import real_key
-from search_space.program import Program
-from search_space.use import load
 
 KIND = "search"
 WORKER = "discover.scoring:start_worker"
@@ -79,48 +76,6 @@ def result_of(store: RunStore) -> SearchResult:
     counts = store.attempt_counts()
     best = [{"rule": c.text, "score": c.score, "state_bytes_per_param": c.state_bytes} for c in store.best(10)]
     return SearchResult(str(store.folder), best, store.proposals(), counts.pop(TRAINED, 0), counts, store.info().result or {})
-
-
-def start_genomes(config: SearchConfig) -> list[Genome]:
-    """The start rules, checked against the constraints. Raises UserError."""
-    genomes = []
-    for rule in config.start:
-        program = load(rule)
-        if not isinstance(program, Program):
-            raise UserError("a start with one rule for each role cannot be searched from: give a single rule")
-        if program.queries:
-            raise UserError(f"start rule {program.name} asks for {program.queries[0]}; search by training offers gradients only")
-        genome = from_program(program)
-        _check_start(config, genome)
-        genomes.append(genome)
-    return genomes
-
-
-def _check_start(config: SearchConfig, genome: Genome) -> None:
-    if len(genome.slots) > config.max_slots:
-        raise UserError(f"start rule {genome.name} has {len(genome.slots)} slots; allowed by max_slots: {config.max_slots}")
-    if len(genome.lines) > config.max_statements:
-        raise UserError(f"start rule {genome.name} has {len(genome.lines)} statements; allowed by max_statements: {config.max_statements}")
-    if config.ops:
-        for _, op, _ in genome.lines:
-            if op and op not in config.ops:
-                raise UserError(f"start rule {genome.name} uses {op}; allowed by ops: {', '.join(config.ops)}")
-
-
-def space_of(config: SearchConfig) -> Space:
-    """The search space that a configuration describes."""
-    weights = HYPER_ONLY if config.strategy == "hyper" else tuple(CHANGE_WEIGHTS.items())
-    ops = config.allowed_ops()
-    return Space(ops, config.max_slots, config.max_statements, slot_kinds_of(ops, config.slot_kinds), weights=weights)
-
-
-def strategy_of(config: SearchConfig, mutator: Mutator) -> Strategy:
-    """The strategy that a configuration names."""
-    starts = start_genomes(config)
-    if config.strategy == "random":
-        return RandomSearch(starts, mutator)
-    restart = Restart(config.restart_patience, config.restart_from)
-    return Evolution(starts, mutator, config.population, config.tournament, restart)
 
 
 def _complete(config: SearchConfig, store: RunStore, events: Events, workers: int | None) -> SearchResult:
