@@ -8,12 +8,13 @@ from discover.genome import Genome, from_program
 from discover.mutate import Mutator
 from discover.space import CHANGE_WEIGHTS, Space, slot_kinds_of
 from discover.strategies import HYPER_ONLY, Evolution, RandomSearch, Restart, Strategy
+from search_space.dataflow import dataflow
 from search_space.program import Program
 from search_space.use import load
 
 
 def start_genomes(config: SearchConfig) -> list[Genome]:
-    """The start rules, checked against the constraints. Raises UserError."""
+    """The start rules, checked against the constraints. Raises UserError, or RuleError where kinds do not fit."""
     genomes = []
     for rule in config.start:
         program = load(rule)
@@ -21,6 +22,7 @@ def start_genomes(config: SearchConfig) -> list[Genome]:
             raise UserError("a start with one rule for each role cannot be searched from: give a single rule")
         if program.queries:
             raise UserError(f"start rule {program.name} asks for {program.queries[0]}; search by training offers gradients only")
+        dataflow(program)  # a kind error is told here
         genome = from_program(program)
         _check_start(config, genome)
         genomes.append(genome)
