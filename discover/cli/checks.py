@@ -11,9 +11,13 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from discover.errors import UserError
 from discover.store import DATABASE
+
+if TYPE_CHECKING:
+    from search_space.program import Program, RuleSet
 
 MAX_WORKERS = 1024
 MODULE_SPEC = re.compile(r"^([A-Za-z_][\w.]*):([A-Za-z_]\w*)(\?.*)?$")
@@ -55,11 +59,19 @@ def check_budget(seconds: float | None) -> None:
         raise UserError(f"--budget-seconds must be a positive number, not {seconds:g}")
 
 
-def check_rule(rule: str) -> None:
-    """A known rule, or the path or text of one."""
+def check_rule(rule: str) -> Program | RuleSet:
+    """A known rule, or the path or text of one; its kinds fit. Returns what it holds."""
+    from search_space.dataflow import dataflow
+    from search_space.program import RuleError, RuleSet
     from search_space.use import load
 
-    load(rule)
+    loaded = load(rule)
+    try:
+        for program in [part for _, part in loaded.parts] if isinstance(loaded, RuleSet) else [loaded]:
+            dataflow(program)
+    except RuleError as error:
+        raise UserError(f"{rule}: {error}") from error
+    return loaded
 
 
 def start_text(rule: str) -> str:
@@ -67,9 +79,8 @@ def start_text(rule: str) -> str:
     from search_space import zoo
     from search_space.printer import to_text
     from search_space.program import RuleSet
-    from search_space.use import load
 
-    program = load(rule)
+    program = check_rule(rule)
     if isinstance(program, RuleSet):
         raise UserError(f"{rule} has a rule for each role: a search starts from one rule")
     name = rule.replace("-", "_")

@@ -55,6 +55,7 @@ BAD_RULES = {
     "unknown primitive": "def r(w, g, lr):\n    return lr * sgn(g)\n",
     "wrong arity": "def r(w, g, lr):\n    return lr * sign(g, g)\n",
     "kind error": "def r(w, g, lr, *, m: global = zeros):\n    m = g\n    return lr * m\n",
+    "kind error in a primitive": "def r(w, g, lr):\n    return norm(lr) * g\n",
     "undefined name": "def r(w, g, lr):\n    return lr * m\n",
     "import": "import os\ndef r(w, g, lr):\n    return lr * g\n",
     "attribute call": "def r(w, g, lr):\n    return lr * g.sum()\n",
