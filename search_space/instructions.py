@@ -53,25 +53,25 @@ _register(SMALL_OPS, (*_ELEMENTWISE, "spread", *(f"{n}:{k}" for n, k in REDUCTIO
 _register(FULL_OPS, (*_ELEMENTWISE, *FUSED, "from_tensor", "from_row", "from_col"))
 
 
-def reduce_to_global(layout: Layout, name: str, kind: str, full: jax.Array, small: jax.Array) -> jax.Array:
-    """(B,) of a `global_` primitive over a value of a kind."""
+def reduce_to_global(layout: Layout, name: str, kind: str, register: jax.Array) -> jax.Array:
+    """(B,) of a `global_` primitive over a value of a kind, given its full or small register."""
     start, stop = (0, layout.full) if kind == "full" else layout.sections[kind]
-    value = full if kind == "full" else small[:, start:stop]
+    value = register[:, start:stop]
     if OPS[name].combine == "max":
         return value.max(axis=1)
     total = value.sum(axis=1)
     return total / float(stop - start) if OPS[name].combine == "mean" else total
 
 
-def reduce_to_small(layout: Layout, name: str, kind: str, full: jax.Array, small: jax.Array) -> jax.Array:
-    """Small register of a per-tensor, row or column primitive over a value of a kind."""
+def reduce_to_small(layout: Layout, name: str, kind: str, register: jax.Array) -> jax.Array:
+    """Small register of a per-tensor, row or column primitive over a value of a kind, given its full or small register."""
     rule = OPS[name].rule
     fn = _over(name)
     if rule == "tensor":
-        values = layout.matrices(full) if kind == "full" else layout.pieces(small, kind)
+        values = layout.matrices(register) if kind == "full" else layout.pieces(register, kind)
         return layout.from_tensor([fn(x.reshape(x.shape[0], -1), 1)[:, None] for x in values])
     axis = 2 if rule == "row" else 1
-    return layout.from_axis(rule, [fn(x, axis) for x in layout.matrices(full)])
+    return layout.from_axis(rule, [fn(x, axis) for x in layout.matrices(register)])
 
 
 def _over(name: str) -> Callable[[jax.Array, int], jax.Array]:

@@ -163,31 +163,18 @@ class _Tables:
         self.full = [self._full(name) for name in FULL_OPS]
 
     def _number(self, name: str) -> Callable[..., jax.Array]:
-        if ":" not in name:
-            return _plain(name, bank=0)
-        op, kind = name.split(":")
-        source = 2 if kind == "full" else 1
-
-        def reduce(p: jax.Array, row: jax.Array, *banks: jax.Array) -> jax.Array:
-            value = _read(banks[source], p, row[1])
-            return reduce_to_global(self.layout, op, kind, value, value)
-
-        return reduce
+        return self._reduction(reduce_to_global, name) if ":" in name else _plain(name, bank=0)
 
     def _small(self, name: str) -> Callable[..., jax.Array]:
         if name == "spread":
             width = self.layout.small
             return lambda p, row, number, small, full: jnp.broadcast_to(_read(number, p, row[1])[:, None], (number.shape[2], width))
-        if ":" not in name:
-            return _plain(name, bank=1)
+        return self._reduction(reduce_to_small, name) if ":" in name else _plain(name, bank=1)
+
+    def _reduction(self, reduce: Callable[[Layout, str, str, jax.Array], jax.Array], name: str) -> Callable[..., jax.Array]:
         op, kind = name.split(":")
         source = 2 if kind == "full" else 1
-
-        def reduce(p: jax.Array, row: jax.Array, *banks: jax.Array) -> jax.Array:
-            value = _read(banks[source], p, row[1])
-            return reduce_to_small(self.layout, op, kind, value, value)
-
-        return reduce
+        return lambda p, row, *banks: reduce(self.layout, op, kind, _read(banks[source], p, row[1]))
 
     def _full(self, name: str) -> Callable[..., jax.Array]:
         def branch(p: jax.Array, row: jax.Array, number: jax.Array, small: jax.Array, full: jax.Array) -> jax.Array:
