@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from discover.errors import UserError
-from search_space.ops import OPS
+from search_space.ops import CORE_OPS
 from search_space.program import KINDS, Kind
 from tasks.errors import TaskError
 
@@ -118,7 +118,7 @@ class SearchConfig:
 
 DEFAULT_OPS = tuple(
     name
-    for name, op in OPS.items()
+    for name in CORE_OPS
     if name not in {"every", "is_first", "where", "less", "invert", "e", "pi", "exp10", "exp2", "log2", "log10", "amin", "norm1", "std"}
 )
 """What mutations insert unless told otherwise: no two of a kind that differ by a constant factor, no step control but bias correction."""
@@ -134,8 +134,8 @@ def _check(config: SearchConfig) -> None:
     for kind in config.slot_kinds:
         _choice("slot_kinds", kind, KINDS)
     for op in config.ops:
-        if op not in OPS:
-            raise UserError(f"unknown primitive '{op}'; allowed: {', '.join(sorted(OPS))}")
+        if op not in CORE_OPS:
+            raise UserError(f"unknown primitive '{op}'; allowed: {', '.join(sorted(CORE_OPS))}")
     if not config.tasks:
         raise UserError("tasks is empty: name at least one")
     for task in (*config.tasks, *config.held_out):

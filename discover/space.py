@@ -11,7 +11,7 @@ from typing import cast
 from discover.flow import Flow
 from discover.genome import COPY, Argument, Genome
 from discover.kinds import ALL_KINDS, takes
-from search_space.ops import OPS
+from search_space.ops import CORE_OPS, OPS
 from search_space.program import READ_ONLY, Hyper, Kind
 
 CHANGE_WEIGHTS: dict[str, float] = {
@@ -37,7 +37,7 @@ class Illegal(Exception):
 class Space:
     """Constraints and weights of a search; `hidden` inputs are not offered as arguments (a start may still read them)."""
 
-    ops: tuple[str, ...] = tuple(sorted(OPS))
+    ops: tuple[str, ...] = tuple(sorted(CORE_OPS))
     max_slots: int = 4
     max_statements: int = 40
     slot_kinds: tuple[Kind, ...] = ("full", "tensor")

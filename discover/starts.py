@@ -9,6 +9,7 @@ from discover.mutate import Mutator
 from discover.space import CHANGE_WEIGHTS, Space, slot_kinds_of
 from discover.strategies import HYPER_ONLY, Evolution, RandomSearch, Restart, Strategy
 from search_space.dataflow import dataflow
+from search_space.lowering import lower
 from search_space.program import Program
 from search_space.use import load
 
@@ -20,9 +21,13 @@ def start_genomes(config: SearchConfig) -> list[Genome]:
         program = load(rule)
         if not isinstance(program, Program):
             raise UserError("a start with one rule for each role cannot be searched from: give a single rule")
-        if program.queries:
-            raise UserError(f"start rule {program.name} asks for {program.queries[0]}; search by training offers gradients only")
-        dataflow(program)  # a kind error is told here
+        if asked := (*program.queries, *(e.name for e in program.plan)):
+            raise UserError(f"start rule {program.name} asks for {asked[0]}; search by training offers gradients only")
+        if program.view is not None:
+            raise UserError(
+                f"start rule {program.name} is evaluated at other weights than it trains; search by training offers no such view"
+            )
+        lower(dataflow(program))  # a kind error, or a primitive that only compiled rules have, is told here
         genome = from_program(program)
         _check_start(config, genome)
         genomes.append(genome)

@@ -11,12 +11,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from search_space.dataflow import Dataflow, dataflow
+from search_space.dataflow import Dataflow, SlotFlow, dataflow
 from search_space.ops import OPS, Op
-from search_space.program import Program
-from search_space.tensors import hyper_values, kind_shape, stored_shape, tensor_constants, view_shape
+from search_space.program import EVALUATIONS, INPUT_KINDS, POSITION_INPUTS, Program
+from search_space.tensors import hyper_values, kind_shape, positions, start_value, stored_shape, tensor_constants, view_shape
 
-QUERY_KEYWORDS = {"f": "value", "h": "hessian_diagonal", "g2": "mean_square_gradient"}
+QUERY_KEYWORDS = {
+    "f": "value",
+    "h": "hessian_diagonal",
+    "g2": "mean_square_gradient",
+    "u": "proposed_update",
+    "task": "task",
+    "examples": "examples",
+}
 """Keyword of `update` that carries each query input."""
 
 Value = list[jax.Array]
@@ -31,23 +38,29 @@ class RuleState(NamedTuple):
 
 
 def to_optax(
-    program: Program, learning_rate: float | jax.Array | Callable[[jax.Array], Any], hypers: Mapping[str, Any] | None = None
+    program: Program,
+    learning_rate: float | jax.Array | Callable[[jax.Array], Any],
+    hypers: Mapping[str, Any] | None = None,
+    mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """A rule as an optax transformation.
 
     `learning_rate` is a number, a traced scalar or an optax schedule (count → value, count 0 at the first update); `hypers` override
-    the rule's defaults and may be traced. Updates have the parameters' structure, shape and dtype; state is float32.
-    Raises `TypeError` for an unknown hyperparameter, or at an update that lacks a query input of the rule.
+    the rule's defaults and may be traced. `mask` (a tree of bools like the parameters, or a function of them) says where `decay` applies.
+    Updates have the parameters' structure, shape and dtype; state is float32.
+    Raises `TypeError` for an unknown hyperparameter, or at an update that lacks a query input of the rule; `ValueError` for a
+    hyperparameter out of range.
     """
     flow = dataflow(program)
     values = hyper_values(program.hypers, hypers or {})
+    if mask is not None and "decay" not in values:
+        raise TypeError(f"rule '{program.name}' has no hyperparameter 'decay' for a mask to act on")
 
     def init_fn(params: Any) -> Any:
-        def tree(slot: Any) -> Any:
-            fill = 1.0 if slot.ones else 0.0
+        def tree(slot: SlotFlow) -> Any:
             if slot.kind == "global":
-                return jnp.full((), fill, jnp.float32)
-            return jax.tree.map(lambda p: jnp.full(stored_shape(slot.kind, jnp.shape(p)), fill, jnp.float32), params)
+                return start_value(jnp, slot.init, slot.kind, ())
+            return jax.tree.map(lambda p: start_value(jnp, slot.init, slot.kind, jnp.shape(p), slot.depth), params)
 
         return RuleState(jnp.zeros((), jnp.int32), {s.name: tree(s) for s in flow.slots})
 
@@ -55,16 +68,11 @@ def to_optax(
         if params is None and any(n.ref == "w" for n in flow.nodes if n.op == "input"):
             raise ValueError(f"rule '{program.name}' reads the weights: call update(grads, state, params)")
         leaves, structure = jax.tree.flatten(updates)
-        weights = leaves if params is None else structure.flatten_up_to(params)
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        queries = _queries(program, extra, structure)
-        env = {"g": leaves, "w": weights, "lr": rate, "t": state.count + 1, **queries}
-        slots = {
-            s.name: [state.slots[s.name]] * len(leaves) if s.kind == "global" else structure.flatten_up_to(state.slots[s.name])
-            for s in flow.slots
-        }
-        result, new = run(flow, [jnp.shape(x) for x in leaves], env, values, slots)
-        out = [(-_fill(r, jnp.shape(x))).reshape(jnp.shape(x)).astype(jnp.asarray(x).dtype) for r, x in zip(result, leaves, strict=True)]
+        env = environment(learning_rate, state.count, leaves, leaves if params is None else structure.flatten_up_to(params))
+        env |= _queries(program, extra, structure)
+        shapes = [jnp.shape(x) for x in leaves]
+        result, new = run(flow, shapes, env, _masked(values, mask, params, structure), flat_slots(flow, state, structure))
+        out = [(-_fill(r, s)).reshape(s).astype(jnp.asarray(x).dtype) for r, x, s in zip(result, leaves, shapes, strict=True)]
         kept = {
             s.name: (new[s.name][0].reshape(()) if s.kind == "global" else structure.unflatten(new[s.name]))
             if leaves
@@ -76,14 +84,41 @@ def to_optax(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+def environment(learning_rate: Any, count: jax.Array, grads: Sequence[Any], weights: Sequence[Any]) -> dict[str, Any]:
+    """The core inputs of the step that follows `count` steps."""
+    rate = learning_rate(count) if callable(learning_rate) else learning_rate
+    return {"g": grads, "w": weights, "lr": rate, "t": count + 1}
+
+
+def flat_slots(flow: Dataflow, state: RuleState, structure: Any) -> dict[str, list[Any]]:
+    """Every live slot as one array for each tensor."""
+    count = structure.num_leaves
+    return {
+        s.name: [state.slots[s.name]] * count if s.kind == "global" else structure.flatten_up_to(state.slots[s.name]) for s in flow.slots
+    }
+
+
+def _masked(values: Mapping[str, Any], mask: Any, params: Any, structure: Any) -> Mapping[str, Any]:
+    """Hyperparameters with `decay` as one number for each tensor, 0 where the mask says no."""
+    if mask is None:
+        return values
+    tree = mask(params) if callable(mask) else mask
+    return {**values, "decay": [values["decay"] * jnp.asarray(m, jnp.float32) for m in structure.flatten_up_to(tree)]}
+
+
 def _queries(program: Program, extra: Mapping[str, Any], structure: Any) -> dict[str, Any]:
     values = {}
-    for name in program.queries:
-        keyword = QUERY_KEYWORDS[name]
+    wanted = [(n, QUERY_KEYWORDS[n], INPUT_KINDS[n]) for n in program.queries]
+    wanted += [(e.name, e.name, EVALUATIONS[e.what][1]) for e in program.plan]
+    for name, keyword, kind in wanted:
         if extra.get(keyword) is None:
-            raise TypeError(f"rule '{program.name}' asks for '{name}': pass update(..., {keyword}=...)")
-        values[name] = extra[keyword] if name == "f" else structure.flatten_up_to(extra[keyword])
+            raise TypeError(f"rule '{program.name}' asks for '{name}': pass update(..., {keyword}=...){_hint(program)}")
+        values[name] = extra[keyword] if kind == "global" else structure.flatten_up_to(extra[keyword])
     return values
+
+
+def _hint(program: Program) -> str:
+    return ", or train with search_space.training_step" if program.plan else ""
 
 
 def run(
@@ -94,34 +129,36 @@ def run(
     slots: Mapping[str, Sequence[Any]],
 ) -> tuple[Value, dict[str, list[jax.Array]]]:
     """One step of the live values: (result for each tensor in the matrix view; next value of each slot in its stored shape)."""
+    slot_of = {s.name: s for s in flow.slots}
     values: list[Value] = []
     for node in flow.nodes:
         if node.op == "const":
             values.append(_repeat(node.ref, shapes))
         elif node.op == "hyper":
-            values.append(_repeat(hypers[node.ref], shapes))  # type: ignore[index]
+            given = hypers[str(node.ref)]
+            values.append([jnp.asarray(x, jnp.float32).reshape(1, 1) for x in given] if isinstance(given, list) else _repeat(given, shapes))
         elif node.op == "slot":
-            slot = next(s for s in flow.slots if s.name == node.ref)
-            values.append(
-                [jnp.asarray(x, jnp.float32).reshape(kind_shape(slot.kind, s)) for x, s in zip(slots[slot.name], shapes, strict=True)]
-            )
+            slot = slot_of[str(node.ref)]
+            views = [kind_shape(slot.kind, s, slot.depth) for s in shapes]
+            values.append([jnp.asarray(x, jnp.float32).reshape(v) for x, v in zip(slots[slot.name], views, strict=True)])
         elif node.op == "input":
             values.append(_input(str(node.ref), inputs, shapes))
         else:
-            values.append(apply(OPS[node.op], [values[a] for a in node.args]))
+            values.append(apply(OPS[node.op], [values[a] for a in node.args], shapes))
     new = {}
     for slot in flow.slots:
-        new[slot.name] = [
-            jnp.broadcast_to(x, kind_shape(slot.kind, s)).reshape(stored_shape(slot.kind, s))
-            for x, s in zip(values[slot.next], shapes, strict=True)
-        ]
+        views = [(kind_shape(slot.kind, s, slot.depth), stored_shape(slot.kind, s, slot.depth)) for s in shapes]
+        new[slot.name] = [jnp.broadcast_to(x, view).reshape(stored) for x, (view, stored) in zip(values[slot.next], views, strict=True)]
     return values[flow.result], new
 
 
-def apply(op: Op, args: list[Value]) -> Value:
+def apply(op: Op, args: list[Value], shapes: Sequence[tuple[int, ...]]) -> Value:
     """One primitive over all tensors."""
     assert op.fn is not None
-    parts = [op.fn(jnp, *xs) for xs in zip(*args, strict=True)]
+    if op.combine == "gather":
+        return op.fn(jnp, *args) if shapes else []
+    more: list[dict[str, Any]] = [{"shape": s} if op.shaped else {} for s in shapes]
+    parts = [op.fn(jnp, *xs, **m) for *xs, m in zip(*args, more, strict=True)]
     if op.rule != "global" or not parts:
         return parts
     if op.combine == "max":
@@ -137,10 +174,13 @@ def _repeat(value: Any, shapes: Sequence[tuple[int, ...]]) -> Value:
 
 
 def _input(name: str, inputs: Mapping[str, Any], shapes: Sequence[tuple[int, ...]]) -> Value:
-    if name in ("lr", "t", "f"):
-        return _repeat(inputs[name], shapes)
     if name in inputs:
-        return [jnp.asarray(x, jnp.float32).reshape(view_shape(s)) for x, s in zip(inputs[name], shapes, strict=True)]
+        value = inputs[name]
+        if not isinstance(value, list):
+            return _repeat(value, shapes)
+        return [jnp.asarray(x, jnp.float32).reshape(view_shape(s)) for x, s in zip(value, shapes, strict=True)]
+    if name in POSITION_INPUTS:
+        return [jnp.asarray(positions(s, k)[name]) for k, s in enumerate(shapes)]
     return [jnp.full((1, 1), tensor_constants(s)[name], jnp.float32) for s in shapes]
 
 

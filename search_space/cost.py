@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from search_space.dataflow import Dataflow
 from search_space.ops import OPS
+from search_space.program import Kind
 from search_space.tensors import kind_shape
 
 _NOMINAL: tuple[tuple[int, ...], ...] = ((256, 256),)
@@ -13,7 +15,7 @@ _NOMINAL: tuple[tuple[int, ...], ...] = ((256, 256),)
 
 def state_bytes_per_param(flow: Dataflow, shapes: Sequence[tuple[int, ...]] = _NOMINAL) -> float:
     """Bytes of float32 state for each parameter of tensors of these shapes (default one 256 × 256 matrix)."""
-    return 4.0 * sum(_elements(s.kind, shapes) for s in flow.slots) / _elements("full", shapes)
+    return 4.0 * sum(_elements(s.kind, shapes, s.depth) for s in flow.slots) / _elements("full", shapes)
 
 
 def flops_per_param(flow: Dataflow, shapes: Sequence[tuple[int, ...]] = _NOMINAL) -> float:
@@ -26,8 +28,5 @@ def flops_per_param(flow: Dataflow, shapes: Sequence[tuple[int, ...]] = _NOMINAL
     return total / _elements("full", shapes)
 
 
-def _elements(kind: str, shapes: Sequence[tuple[int, ...]]) -> int:
-    if kind == "global":
-        return 1
-    sizes = [kind_shape(kind, s) for s in shapes]  # type: ignore[arg-type]
-    return sum(rows * cols for rows, cols in sizes)
+def _elements(kind: Kind, shapes: Sequence[tuple[int, ...]], depth: int = 1) -> int:
+    return 1 if kind == "global" else sum(math.prod(kind_shape(kind, s, depth)) for s in shapes)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from search_space.ops import OPS, Op
-from search_space.parse import parse_expression
-from search_space.program import INPUT_KINDS, Const, Expr, Kind, Program, RuleError, Var
+from search_space.parse import parse_macro
+from search_space.program import EVALUATIONS, INPUT_KINDS, Assign, Const, Evaluation, Expr, Kind, Program, RuleError, Var
 
 _RANK: dict[str, int] = {"global": 0, "tensor": 1, "row": 2, "col": 3, "full": 4}
 _JOIN: dict[tuple[str, str], Kind] = {
@@ -24,6 +24,26 @@ _JOIN: dict[tuple[str, str], Kind] = {
     for a in _RANK
     for b in _RANK
 }
+for _square, _axis in (("left", "row"), ("right", "col")):
+    for _low in ("global", "tensor", _axis, _square):
+        _JOIN[_square, _low] = _JOIN[_low, _square] = _square  # type: ignore[assignment]
+_JOIN["history", "history"] = "history"
+
+
+def fits(kind: Kind, into: Kind) -> bool:
+    """Whether a value of one kind can be broadcast to another."""
+    return _JOIN.get((kind, into)) == into
+
+
+def join(name: str, kinds: Sequence[Kind]) -> Kind:
+    """The smallest kind that holds all. Raises `RuleError` where there is none."""
+    joined: Kind = "global"
+    for kind in kinds:
+        found = _JOIN.get((joined, kind))
+        if found is None:
+            raise RuleError(f"{name} cannot combine a {joined} with a {kind} value")
+        joined = found
+    return joined
 
 
 class Node(NamedTuple):
@@ -42,6 +62,8 @@ class SlotFlow(NamedTuple):
     ones: bool
     read: int
     next: int
+    init: str = "zeros"
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,7 @@ def dataflow(program: Program) -> Dataflow:
     """Analyse a program. Raises `RuleError` on a kind error, an undefined name or a wrong arity."""
     builder = _Builder()
     env: dict[str, int] = {h.name: builder.leaf("hyper", h.name, "global") for h in program.hypers}
+    env |= {e.name: builder.leaf("input", e.name, EVALUATIONS[e.what][1]) for e in program.plan}
     reads = [builder.leaf("slot", s.name, s.kind) for s in program.slots]
     for slot, read in zip(program.slots, reads, strict=True):
         env[slot.name] = read if isinstance(slot.init, str) else _latched(builder, slot.init, slot.kind, read, env)
@@ -72,17 +95,39 @@ def dataflow(program: Program) -> Dataflow:
     slots = []
     for slot, read in zip(program.slots, reads, strict=True):
         new = env[slot.name]
-        if _JOIN[builder.kinds[new], slot.kind] != slot.kind:
+        if not fits(builder.kinds[new], slot.kind):
             raise RuleError(f"slot '{slot.name}' is {slot.kind} and cannot take a {builder.kinds[new]} value")
-        slots.append(SlotFlow(slot.name, slot.kind, slot.init == "ones", read, new))
-    return _live(builder, slots, result)
+        init = slot.init if isinstance(slot.init, str) else "zeros"
+        slots.append(SlotFlow(slot.name, slot.kind, init == "ones", read, new, init, slot.depth))
+    if not fits(builder.kinds[result], "full"):
+        raise RuleError(f"the returned value is {builder.kinds[result]}; it must have the shape of the parameter or less")
+    return _live(builder, slots, result, _read_between_steps(program))
+
+
+def point_program(program: Program, point: Expr, earlier: Sequence[Evaluation] = ()) -> Program:
+    """A program whose result is an expression over the state between steps (a query's point, or the view)."""
+    return Program(program.name, program.slots, program.hypers, (), point, program.queries, tuple(earlier))
+
+
+def _read_between_steps(program: Program) -> frozenset[str]:
+    """Names that query points and the view read: such slots are alive even where no later update depends on them."""
+    found: set[str] = set()
+    stack: list[Expr] = [e.point for e in program.plan if e.point is not None]
+    stack += [program.view] if program.view is not None else []
+    while stack:
+        expr = stack.pop()
+        if isinstance(expr, Var):
+            found.add(expr.name)
+        elif not isinstance(expr, Const):
+            stack.extend(expr.args)
+    return frozenset(found)
 
 
 def _latched(builder: _Builder, init: Expr, kind: Kind, read: int, env: dict[str, int]) -> int:
     """A slot that starts as first(init): zeros in storage, replaced at step 1."""
     inputs = {name: i for name, i in env.items() if builder.nodes[i].op == "hyper"}
     value = builder.expr(init, inputs)
-    if _JOIN[builder.kinds[value], kind] != kind:
+    if not fits(builder.kinds[value], kind):
         raise RuleError(f"first(...) gives a {builder.kinds[value]} value, the slot is {kind}")
     t = builder.leaf("input", "t", "global")
     return builder.call("where", (builder.call("is_first", (t,)), value, read))
@@ -131,8 +176,16 @@ class _Builder:
             raise RuleError(f"{name} takes {op.arity} arguments, got {len(args)}")
         kind = result_kind(op, [self.kinds[a] for a in args])
         if op.macro is not None:
-            return self.expr(_macro_body(op.macro), dict(zip(("x", "y", "z"), args, strict=False)))
+            return self.macro(macro_text(op, self.kinds[args[0]] if args else "global"), args)
         return self._simplified(name, args, kind)
+
+    def macro(self, text: str, args: tuple[int, ...]) -> int:
+        """Expand a definition in the language."""
+        body, result = macro_body(text)
+        env = dict(zip(("x", "y", "z"), args, strict=False))
+        for statement in body:
+            env[statement.target] = self.expr(statement.value, env)
+        return self.expr(result, env)
 
     def _simplified(self, name: str, args: tuple[int, ...], kind: Kind) -> int:
         """Rewritings that keep every bit; `args` are numbers of earlier values."""
@@ -199,9 +252,13 @@ def result_kind(op: Op, kinds: Sequence[Kind]) -> Kind:
     """The kind of a primitive's result. Raises `RuleError` where the primitive does not take these kinds."""
     if op.macro is not None:
         return _macro_kind(op.name, tuple(kinds))
-    joined: Kind = "global"
-    for k in kinds:
-        joined = _JOIN[joined, k]
+    if op.rule == "signature":
+        found = op.signatures.get(tuple(kinds))
+        if found is None:
+            allowed = " or ".join(f"({', '.join(s)})" for s in op.signatures)
+            raise RuleError(f"{op.name} takes values of kinds {allowed}, not ({', '.join(kinds)})")
+        return found
+    joined = join(op.name, kinds)
     if op.rule == "elementwise":
         return joined
     allowed = _REDUCIBLE[op.rule]
@@ -210,34 +267,46 @@ def result_kind(op: Op, kinds: Sequence[Kind]) -> Kind:
     return op.rule  # type: ignore[return-value]
 
 
+def macro_text(op: Op, first: Kind) -> str:
+    """The definition of a macro for the kind of its first argument."""
+    assert op.macro is not None
+    if isinstance(op.macro, str):
+        return op.macro
+    if first not in op.macro:
+        raise RuleError(f"{op.name} takes a value of kind {' or '.join(op.macro)}, not {first}")
+    return op.macro[first]
+
+
 @cache
 def _macro_kind(name: str, kinds: tuple[Kind, ...]) -> Kind:
     builder = _Builder()
     arguments = {x: builder.leaf("slot", x, kind) for x, kind in zip(("x", "y", "z"), kinds, strict=False)}
     try:
-        return builder.kinds[builder.expr(_macro_body(OPS[name].macro or ""), arguments)]
+        text = macro_text(OPS[name], kinds[0] if kinds else "global")
+        return builder.kinds[builder.macro(text, tuple(arguments.values()))]
     except RuleError as error:
         raise RuleError(f"{name}: {error}") from None
 
 
 _REDUCIBLE: dict[str, tuple[Kind, ...]] = {
-    "tensor": ("full", "row", "col"),
-    "row": ("full",),
-    "col": ("full",),
+    "tensor": ("full", "row", "col", "left", "right"),
+    "row": ("full", "left"),
+    "col": ("full", "right"),
     "global": ("full", "row", "col", "tensor"),
 }
 
 
 @cache
-def _macro_body(text: str) -> Expr:
-    return parse_expression(text, ("x", "y", "z"))
+def macro_body(text: str) -> tuple[tuple[Assign, ...], Expr]:
+    """Statements (loops unrolled) and result of a macro's definition."""
+    return parse_macro(text, ("x", "y", "z"))
 
 
-def _live(builder: _Builder, slots: list[SlotFlow], result: int) -> Dataflow:
-    """Keep what the result depends on, now or through slots on later steps."""
+def _live(builder: _Builder, slots: list[SlotFlow], result: int, outside: frozenset[str]) -> Dataflow:
+    """Keep what the result depends on, now or through slots on later steps, and slots that are read between steps."""
     slot_of = {s.read: s for s in slots}
     live: set[int] = set()
-    stack = [result]
+    stack = [result, *(s.read for s in slots if s.name in outside)]
     while stack:
         index = stack.pop()
         if index in live:

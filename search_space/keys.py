@@ -19,7 +19,8 @@ from search_space.program import Program
 
 _OP_NUMBER = {name: i for i, name in enumerate((*OPS, "const", "input", "hyper", "slot"), start=1)}
 _COMMUTATIVE = frozenset(name for name, op in OPS.items() if op.commutative)
-_KIND_NUMBER = {"global": 1, "tensor": 2, "row": 3, "col": 4, "full": 5}
+_KIND_NUMBER = {"global": 1, "tensor": 2, "row": 3, "col": 4, "full": 5, "left": 6, "right": 7, "history": 8}
+_START_NUMBER = {"zeros": 7, "ones": 8, "identity": 9}
 
 
 def exact_key(program: Program, flow: Dataflow | None = None) -> bytes:
@@ -30,7 +31,7 @@ def exact_key(program: Program, flow: Dataflow | None = None) -> bytes:
     """
     flow = flow or dataflow(program)
     leaves = _leaf_colours(program, flow)
-    classes = [hash((_KIND_NUMBER[s.kind], s.ones + 7)) for s in flow.slots]
+    classes = [hash((_KIND_NUMBER[s.kind], s.depth, _START_NUMBER[s.init])) for s in flow.slots]
     count = len(set(classes))
     while True:
         colours = _colours(flow, leaves, classes)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from search_space.dataflow import Dataflow
-from search_space.ops import OPS
-from search_space.program import TENSOR_CONSTANTS, Kind, RuleError
+from search_space.ops import BASE_OPS, OPS
+from search_space.program import KINDS, TENSOR_CONSTANTS, Kind, RuleError
 
 Bank = Literal["number", "small", "full"]
 _BANK: dict[str, Bank] = {"global": "number", "tensor": "small", "row": "small", "col": "small", "full": "full"}
@@ -43,7 +43,13 @@ class MachineCode:
 
 
 def lower(flow: Dataflow) -> MachineCode:
-    """Choose instructions. Raises `RuleError` for inputs that the interpreter does not offer (query inputs)."""
+    """Choose instructions. Raises `RuleError` for inputs, primitives and slots that the interpreter does not offer."""
+    for node in flow.nodes:
+        if node.op in OPS and node.op not in BASE_OPS:
+            raise RuleError(f"the interpreter has no primitive '{node.op}'; compile the rule instead")
+    for slot in flow.slots:
+        if slot.kind not in KINDS:
+            raise RuleError(f"the interpreter has no slots of kind {slot.kind}; compile the rule instead")
     maker = _Maker(flow)
     return _fold_affine(maker.code())
 

@@ -8,36 +8,11 @@ Arrays of one tensor are in its matrix view (…, R, C), R rows and C columns; a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
-Rule = Literal["elementwise", "nullary", "tensor", "row", "col", "global"]
-"""How the kind of the result follows: `elementwise` the smallest kind that holds the arguments, `nullary` global, others as named."""
-
-Powers = tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One primitive.
-
-    `fn(xp, *args)` computes it. For rule `global`, `fn` gives the part of one tensor, (…, 1, 1); parts are combined by `combine`.
-    `macro`, if any, is the definition in the language itself (arguments x, y, z); a macro has no `fn` and is expanded before execution.
-    `units`: "same" = all arguments and the result share units; powers = the result's units are the product of arguments' to these powers;
-    "none" = arguments must be pure numbers. `flops` are per element of the (largest) argument.
-    """
-
-    name: str
-    arity: int
-    tier: Literal["E", "C", "R", "A", "G"]
-    rule: Rule = "elementwise"
-    fn: Callable[..., Any] | None = None
-    macro: str | None = None
-    combine: Literal["sum", "mean", "max"] | None = None
-    commutative: bool = False
-    units: Literal["same", "none"] | Powers = "none"
-    flops: int = 1
-    infix: str | None = None
+from search_space.op import Op, Rule
+from search_space.ops_matrix import matrix_ops
+from search_space.ops_more import more_ops
 
 
 def _ratio(xp: Any, a: Any, b: Any) -> Any:
@@ -157,10 +132,13 @@ def _reductions() -> list[Op]:
     ]
 
 
-OPS: dict[str, Op] = {op.name: op for op in (*_elementwise(), *_constants_and_control(), *_reductions())}
+OPS: dict[str, Op] = {op.name: op for op in (*_elementwise(), *_constants_and_control(), *_reductions(), *more_ops(), *matrix_ops())}
 """Every primitive by name."""
 
-BASE_OPS: tuple[str, ...] = tuple(name for name, op in OPS.items() if op.macro is None)
-"""Primitives that executors implement; the rest are macros over these."""
+CORE_OPS: tuple[str, ...] = tuple(name for name, op in OPS.items() if op.tier in "ECRAG")
+"""Primitives of the tiers that the interpreter runs and search draws from."""
+
+BASE_OPS: tuple[str, ...] = tuple(name for name in CORE_OPS if OPS[name].macro is None)
+"""Core primitives that executors implement; the rest are macros over these."""
 
 INFIX: dict[str, str] = {op.infix: op.name for op in OPS.values() if op.infix}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from search_space.ops import OPS
-from search_space.program import CORE_INPUTS, Assign, Const, Expr, Loop, Program, RuleSet, Slot, Var
+from search_space.program import CORE_INPUTS, Assign, Const, Evaluation, Expr, Loop, Program, RuleSet, Slot, Var
 
-_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "**": 4}
 
 
 def to_text(rule: Program | RuleSet, *, header: bool = True) -> str:
@@ -28,15 +28,17 @@ def _quoted(role: str) -> str:
 
 def _function(program: Program) -> str:
     declarations = [_slot(s) for s in program.slots] + [f"{h.name}: {h.prior} = {_number(h.default)}" for h in program.hypers]
-    arguments = [*CORE_INPUTS, *program.queries, *(["*", *declarations] if declarations else [])]
+    plan = [f"{e.name}={_evaluation(e)}" for e in program.plan]
+    arguments = [*CORE_INPUTS, *program.queries, *plan, *(["*", *declarations] if declarations else [])]
     lines = [f"def {program.name}({', '.join(arguments)}):"]
     for statement in program.body:
         if isinstance(statement, Loop):
-            lines.append(f"    for _ in range({statement.count}):")
+            lines.append(f"    for {statement.index} in range({statement.count}):")
             lines.extend("        " + _assign(s) for s in statement.body)
         else:
             lines.append("    " + _assign(statement))
-    lines.append(f"    return {expr_text(program.result)}")
+    view = f", {expr_text(program.view)}" if program.view is not None else ""
+    lines.append(f"    return {expr_text(program.result)}{view}")
     return "\n".join(lines)
 
 
@@ -46,7 +48,14 @@ def _assign(statement: Assign) -> str:
 
 def _slot(slot: Slot) -> str:
     init = slot.init if isinstance(slot.init, str) else f"first({expr_text(slot.init)})"
-    return f"{slot.name}: {slot.kind} = {init}"
+    kind = f"full[{slot.depth}]" if slot.kind == "history" else slot.kind
+    return f"{slot.name}: {kind} = {init}"
+
+
+def _evaluation(query: Evaluation) -> str:
+    parts = [expr_text(query.point)] if query.point is not None else []
+    parts += [f"every={query.every}"] if query.every > 1 else []
+    return f"{query.what}({', '.join(parts)})"
 
 
 def _number(value: float) -> str:

@@ -6,26 +6,32 @@ against themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from search_space.dataflow import macro_body, macro_text, result_kind
 from search_space.ops import OPS, Op
-from search_space.parse import parse_expression
-from search_space.program import Const, Expr, Program, Slot, Var
-from search_space.tensors import hyper_values, kind_shape, tensor_constants, view_shape
+from search_space.program import INPUT_KINDS, POSITION_INPUTS, TENSOR_CONSTANTS, Const, Expr, Kind, Program, Slot, Var
+from search_space.tensors import hyper_values, kind_shape, positions, start_value, tensor_constants, view_shape
 
 _TINY = np.finfo(np.float32).tiny
-Value = list[np.ndarray]
-"""One array for each parameter tensor, in the matrix view; a global value repeats the same number."""
+
+
+class Value(list[np.ndarray]):
+    """One array for each parameter tensor, in the matrix view, and their kind; a global value repeats the same number."""
+
+    def __init__(self, parts: Iterable[np.ndarray], kind: Kind) -> None:
+        super().__init__(parts)
+        self.kind: Kind = kind
 
 
 class ReferenceState(NamedTuple):
     """`step` is the number of updates made; `slots` maps a slot's name to one array for each tensor (matrix view)."""
 
     step: int
-    slots: dict[str, Value]
+    slots: dict[str, list[np.ndarray]]
 
 
 class Reference:
@@ -48,10 +54,10 @@ class Reference:
 
     def init(self) -> ReferenceState:
         """State before the first step."""
-        return ReferenceState(0, {s.name: [self._start(s, shape) for shape in self.shapes] for s in self.program.slots})
+        return ReferenceState(0, {s.name: Value([self._start(s, shape) for shape in self.shapes], s.kind) for s in self.program.slots})
 
     def _start(self, slot: Slot, shape: tuple[int, ...]) -> np.ndarray:
-        return np.full(kind_shape(slot.kind, shape), 1.0 if slot.init == "ones" else 0.0, np.float32)
+        return start_value(np, slot.init, slot.kind, shape, slot.depth).reshape(kind_shape(slot.kind, shape, slot.depth))
 
     def update(
         self,
@@ -63,43 +69,43 @@ class Reference:
     ) -> tuple[list[np.ndarray], ReferenceState]:
         """One step: (update to *add* to each weight, in its own shape; next state)."""
         with np.errstate(all="ignore"):
-            env = self._inputs(grads, weights, learning_rate, state.step + 1, queries or {})
+            env = self._given = self._inputs(grads, weights, learning_rate, state.step + 1, queries or {})
             slots = {s.name: self._current(s, state, env) for s in self.program.slots}
-            env.update(slots)
+            env = env | slots
             for statement in self._statements:
                 env[statement.target] = self._expr(statement.value, env)
             result = self._expr(self.program.result, env)
             updates = [-self._fill(x, s).reshape(s) for x, s in zip(result, self.shapes, strict=True)]
-            slots = {
-                s.name: [self._to_kind(x, s, shape) for x, shape in zip(env[s.name], self.shapes, strict=True)] for s in self.program.slots
-            }
+            slots = {s.name: self._to_kind(env[s.name], s) for s in self.program.slots}
         return updates, ReferenceState(state.step + 1, slots)
 
     def _inputs(self, grads: Sequence[Any], weights: Sequence[Any], lr: float, step: int, queries: Mapping[str, Any]) -> dict[str, Value]:
         env = {"w": self._views(weights), "g": self._views(grads), "lr": self._number(lr), "t": self._number(step)}
         for name, value in queries.items():
             env[name] = self._number(value) if np.ndim(value) == 0 and not isinstance(value, list) else self._views(value)
-        constants = [tensor_constants(s) for s in self.shapes]
-        env |= {name: [_flush(np.full((1, 1), c[name], np.float32)) for c in constants] for name in ("numel", "fan_in", "fan_out", "ndim")}
+        constants = [tensor_constants(s) | positions(s, k) for k, s in enumerate(self.shapes)]
+        for name in (*TENSOR_CONSTANTS, *POSITION_INPUTS):
+            parts = [_flush(np.asarray(c[name], np.float32) * np.ones((1, 1), np.float32)) for c in constants]
+            env[name] = Value(parts, INPUT_KINDS[name])
         return env | {name: self._number(value) for name, value in self.hypers.items()}
 
     def _current(self, slot: Slot, state: ReferenceState, env: dict[str, Value]) -> Value:
         if isinstance(slot.init, str) or state.step > 0:
-            return state.slots[slot.name]
-        value = self._expr(slot.init, env)
-        return [self._to_kind(x, slot, shape) for x, shape in zip(value, self.shapes, strict=True)]
+            return Value(state.slots[slot.name], slot.kind)
+        return self._to_kind(self._expr(slot.init, env), slot)
 
     def _views(self, arrays: Sequence[Any]) -> Value:
-        return [_flush(np.asarray(a, np.float32).reshape(view_shape(s))) for a, s in zip(arrays, self.shapes, strict=True)]
+        return Value([_flush(np.asarray(a, np.float32).reshape(view_shape(s))) for a, s in zip(arrays, self.shapes, strict=True)], "full")
 
     def _number(self, value: float) -> Value:
-        return [_flush(np.full((1, 1), value, np.float32)) for _ in self.shapes]
+        return Value([_flush(np.full((1, 1), value, np.float32)) for _ in self.shapes], "global")
 
     def _fill(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return np.broadcast_to(x, view_shape(shape))
 
-    def _to_kind(self, x: np.ndarray, slot: Slot, shape: tuple[int, ...]) -> np.ndarray:
-        return np.broadcast_to(x, kind_shape(slot.kind, shape))
+    def _to_kind(self, value: Value, slot: Slot) -> Value:
+        shapes = [kind_shape(slot.kind, s, slot.depth) for s in self.shapes]
+        return Value([np.broadcast_to(x, s) for x, s in zip(value, shapes, strict=True)], slot.kind)
 
     def _expr(self, expr: Expr, env: dict[str, Value]) -> Value:
         if isinstance(expr, Var):
@@ -110,17 +116,23 @@ class Reference:
 
     def _call(self, op: Op, args: list[Value]) -> Value:
         if op.macro is not None:
-            return self._expr(parse_expression(op.macro, ("x", "y", "z")), dict(zip(("x", "y", "z"), args, strict=False)) | self._pad(args))
+            return self._macro(op, args)
         assert op.fn is not None
-        if op.arity == 0 or not args:
-            return self._number(op.fn(np))
-        parts = [_flush(np.asarray(op.fn(np, *xs), np.float32)) for xs in zip(*args, strict=True)]
-        return parts if op.rule != "global" else self._combine(op, parts, args)
+        kind = result_kind(op, [a.kind for a in args])
+        if op.combine == "gather":
+            return Value([_flush(np.asarray(x, np.float32)) for x in op.fn(np, *args)], kind)
+        more: list[dict[str, Any]] = [{"shape": s} if op.shaped else {} for s in self.shapes]
+        parts = [_flush(np.asarray(op.fn(np, *xs, **m), np.float32)) for *xs, m in zip(*args, more, strict=True)]
+        return Value(parts if op.rule != "global" else self._combine(op, parts, args), kind)
 
-    def _pad(self, args: list[Value]) -> dict[str, Value]:
-        return {} if args else {"x": self._number(0.0)}
+    def _macro(self, op: Op, args: list[Value]) -> Value:
+        body, result = macro_body(macro_text(op, args[0].kind if args else "global"))
+        env = self._given | dict(zip(("x", "y", "z"), args, strict=False))
+        for statement in body:
+            env[statement.target] = self._expr(statement.value, env)
+        return self._expr(result, env)
 
-    def _combine(self, op: Op, parts: Value, args: list[Value]) -> Value:
+    def _combine(self, op: Op, parts: list[np.ndarray], args: list[Value]) -> list[np.ndarray]:
         if op.combine == "max":
             total = np.max(np.stack(parts), axis=0)
         else:

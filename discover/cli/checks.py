@@ -89,10 +89,10 @@ def start_text(rule: str) -> str:
 
 def check_ops(ops: Sequence[str]) -> None:
     """Every primitive exists."""
-    from search_space.ops import OPS
+    from search_space.ops import CORE_OPS
 
     for op in ops:
-        check_choice("primitive", op, sorted(OPS))
+        check_choice("primitive", op, sorted(CORE_OPS))
 
 
 def check_task(spec: str) -> None:

@@ -6,15 +6,14 @@ Letters: R runs, E elements, T steps. Arrays of one tensor are (R, rows, cols); 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from discover.genome import COPY, Argument, Genome, Line, from_program
 from discover.imitate.streams import Array, Streams
+from search_space.dataflow import macro_body
 from search_space.ops import OPS
-from search_space.parse import parse_expression
 from search_space.program import Const, Expr, Program, Var
 from search_space.tensors import kind_shape, tensor_constants, view_shape
 
@@ -103,7 +102,8 @@ def _call(op: str, args: list[Group], shapes: Sequence[Any]) -> Group:
         return args[0]
     row = OPS[op]
     if row.macro is not None:
-        return _evaluate(_macro(row.macro), dict(zip(("x", "y", "z"), args, strict=False)), shapes)
+        assert isinstance(row.macro, str)  # macros of the core tiers are single expressions
+        return _evaluate(macro_body(row.macro)[1], dict(zip(("x", "y", "z"), args, strict=False)), shapes)
     fn: Callable[..., Any] = row.fn  # type: ignore[assignment]
     if not args:
         return _number(float(fn(np)), shapes)
@@ -123,8 +123,3 @@ def _evaluate(expr: Expr, env: Any, shapes: Sequence[Any] = ()) -> Group:
     if isinstance(expr, Const):
         return _number(expr.value, shapes)
     return _call(expr.op, [_evaluate(a, env, shapes) for a in expr.args], shapes)
-
-
-@cache
-def _macro(text: str) -> Expr:
-    return parse_expression(text, ("x", "y", "z"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from search_space.dataflow import result_kind
-from search_space.ops import OPS
+from search_space.ops import CORE_OPS, OPS
 from search_space.program import KINDS, Assign, Call, Const, Expr, Hyper, Kind, Program, RuleError, Slot, Var
 
 _LEAVES: tuple[tuple[str, Kind], ...] = (
@@ -58,7 +58,7 @@ def _init(rng: Random) -> str | Expr:
 
 def _draw(rng: Random, env: dict[str, Kind], unused: list[str]) -> tuple[Call, Kind]:
     while True:
-        op = OPS[rng.choice(list(OPS))]
+        op = OPS[rng.choice(CORE_OPS)]
         args: list[Expr] = [
             Var(rng.choice(list(env))) if rng.random() < 0.85 else Const(round(rng.gauss(0, 2), 3)) for _ in range(op.arity)
         ]

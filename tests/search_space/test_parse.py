@@ -65,9 +65,9 @@ def test_zoo_round_trip(name: str) -> None:
 
 def test_every_example_of_the_format_page_is_accepted() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/language.md").read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 8
     rules = [parse(b) for b in blocks]
-    assert isinstance(rules[2], RuleSet) and rules[2].parts[0][0] == ("matrix",)
+    assert isinstance(rules[4], RuleSet) and rules[4].parts[0][0] == ("matrix",)
     for block, rule in zip(blocks, rules, strict=True):
         assert parse(to_text(rule)) == rule, block
         for program in [p for _, p in rule.parts] if isinstance(rule, RuleSet) else [rule]:
@@ -91,7 +91,7 @@ BAD = [
     ("def r(w, g, lr=1):\n    return g", "must begin `w, g, lr`"),
     ("def r(w, g, lr, *, m: half = zeros):\n    return g", "needs a kind or prior"),
     ("def r(w, g, lr, *, m: full):\n    return g", "needs an initial value"),
-    ("def r(w, g, lr, *, m: full = twos):\n    return g", "zeros, ones or first"),
+    ("def r(w, g, lr, *, m: full = twos):\n    return g", "zeros, ones, identity or first"),
     ("def r(w, g, lr, *, b: unit = 1.5):\n    return g", "lies in [0, 1]"),
     ("def r(w, g, lr, *, b: scale = -1.0):\n    return g", "not negative"),
     ("def r(w, g, lr, *, b: number = g):\n    return g", "must be a number"),
@@ -104,7 +104,25 @@ BAD = [
     ("def r(w, g, lr):\n    a += g\n    return g", "is not allowed"),
     ("def r(w, g, lr):\n    if g: a = g\n    return g", "`if` is not allowed"),
     ("def r(w, g, lr):\n    while g: a = g\n    return g", "`while` is not allowed"),
-    ("def r(w, g, lr):\n    for i in range(3):\n        a = g\n    return g", "the only loop allowed"),
+    ("def r(w, g, lr):\n    for g in range(3):\n        a = g\n    return g", "the index of a loop is a new name"),
+    ("def r(w, g, lr):\n    for i in range(3):\n        i = g\n    return g", "'i' cannot be assigned"),
+    ("def r(w, g, lr):\n    for i in range(3):\n        a = g\n    return i", "'i' is not defined"),
+    ("def r(w, g, lr):\n    for i, j in range(3):\n        a = g\n    return g", "the only loop allowed"),
+    ("def r(w, g, lr, x=g):\n    return g", "a query is one of"),
+    ("def r(w, g, lr, x=gradient()):\n    return g", "gradient takes 1 argument, got 0"),
+    ("def r(w, g, lr, x=gradient(y)):\n    return g", "'y' is not defined"),
+    ("def r(w, g, lr, x=gradient(w, every=0)):\n    return g", "literal N of at least 1"),
+    ("def r(w, g, lr, x=gradient(w, often=2)):\n    return g", "the only keyword of a query"),
+    ("def r(w, g, lr, w=gradient(g)):\n    return g", "not a rule"),
+    ("def r(w, g, lr, t=gradient(g)):\n    return g", "is the name of an input"),
+    ("def r(w, g, lr, x=gradient(w)):\n    x = g\n    return g", "'x' cannot be assigned"),
+    ("def r(w, g, lr):\n    return g, g", "'g' is not defined"),
+    ("def r(w, g, lr):\n    return g, w, w", "is not allowed"),
+    ("def r(w, g, lr, *, m: full = identity):\n    return g", "start as identity"),
+    ("def r(w, g, lr, *, m: full[0] = zeros):\n    return g", "the depth of a history"),
+    ("def r(w, g, lr, *, m: full[9999] = zeros):\n    return g", "the depth of a history"),
+    ("def r(w, g, lr, *, m: row[3] = zeros):\n    return g", "needs a kind or prior"),
+    ("def r(w, g, lr, *, m: full[3] = first(g)):\n    return g", "a history starts as zeros or ones"),
     ("def r(w, g, lr):\n    for _ in range(999):\n        a = g\n    return g", "the only loop allowed"),
     ("def r(w, g, lr):\n    for _ in range(3):\n        for _ in range(3):\n            a = g\n    return g", "not allowed in a loop"),
     ("def r(w, g, lr):\n    u = g", "must end with `return`"),
