@@ -182,7 +182,7 @@ class _Builder:
     def macro(self, text: str, args: tuple[int, ...]) -> int:
         """Expand a definition in the language."""
         body, result = macro_body(text)
-        env = dict(zip(("x", "y", "z"), args, strict=False))
+        env: dict[str, int] = dict(zip(("x", "y", "z"), args, strict=False))
         for statement in body:
             env[statement.target] = self.expr(statement.value, env)
         return self.expr(result, env)

@@ -31,7 +31,7 @@ class ReferenceState(NamedTuple):
     """`step` is the number of updates made; `slots` maps a slot's name to one array for each tensor (matrix view)."""
 
     step: int
-    slots: dict[str, list[np.ndarray]]
+    slots: Mapping[str, Sequence[np.ndarray]]
 
 
 class Reference:

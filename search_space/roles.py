@@ -25,6 +25,7 @@ def to_optax(
     learning_rate: Any,
     hypers: Mapping[str, Any] | None = None,
     role_of: Callable[[Any, Any], str] | None = None,
+    mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Partition the parameters by role and give each part its own rule.
 
@@ -38,7 +39,8 @@ def to_optax(
     parts = {}
     for index, (_, program) in enumerate(rules.parts):
         own = {h.name for h in program.hypers}
-        parts[str(index)] = compiler.to_optax(program, learning_rate, {k: v for k, v in given.items() if k in own})
+        masks = mask if "decay" in own else None
+        parts[str(index)] = compiler.to_optax(program, learning_rate, {k: v for k, v in given.items() if k in own}, masks)
 
     def label(path: Any, parameter: Any) -> str:
         role = role_of(path, parameter) if role_of else role_of_shape(jnp.shape(parameter))

@@ -51,12 +51,15 @@ def _read(path: Path) -> Program | RuleSet:
         raise RuleError(f"{path}: {error}") from None
 
 
-def optimizer(rule: str | Path | Program | RuleSet, learning_rate: Any, **hyperparameters: Any) -> optax.GradientTransformationExtraArgs:
+def optimizer(
+    rule: str | Path | Program | RuleSet, learning_rate: Any, *, mask: Any = None, **hyperparameters: Any
+) -> optax.GradientTransformationExtraArgs:
     """Any rule as an optax transformation.
 
     `rule` is a name (`search_space.zoo.names()`), a path, a text or a `Program`; `learning_rate` a number or an optax schedule; the
-    rest are the rule's own hyperparameters. Updates keep the parameters' dtype, state is float32.
-    Raises `RuleError` for a bad rule, `TypeError` for a hyperparameter that the rule does not have.
+    rest are the rule's own hyperparameters. `mask` (a tree of bools like the parameters, or a function of them) says where the
+    hyperparameter `decay` applies. Updates keep the parameters' dtype, state is float32.
+    Raises `RuleError` for a bad rule, `TypeError` for a hyperparameter that the rule does not have, `ValueError` for one out of range.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -64,12 +67,12 @@ def optimizer(rule: str | Path | Program | RuleSet, learning_rate: Any, **hyperp
         >>> tx = optimizer("lion", learning_rate=0.1, b1=0.95)
         >>> params = {"x": jnp.ones(3)}
         >>> updates, state = tx.update({"x": jnp.full(3, 2.0)}, tx.init(params), params)
-        >>> [float(round(x, 3)) for x in optax.apply_updates(params, updates)["x"]]
+        >>> [round(float(x), 3) for x in optax.apply_updates(params, updates)["x"]]
         [0.9, 0.9, 0.9]
     """
     from search_space import compiler, roles  # jax is imported by use, not by looking
 
     program = rule if isinstance(rule, Program | RuleSet) else load(rule)
     if isinstance(program, RuleSet):
-        return roles.to_optax(program, learning_rate, hyperparameters)
-    return compiler.to_optax(program, learning_rate, hyperparameters)
+        return roles.to_optax(program, learning_rate, hyperparameters, mask=mask)
+    return compiler.to_optax(program, learning_rate, hyperparameters, mask)
