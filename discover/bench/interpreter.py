@@ -41,7 +41,7 @@ def run(events: Events) -> dict[str, Any]:
     events(Progress("compile", 0, 1 + len(factories), "programs"))
     interpreted, interpreter_compile = _compile(
         lambda code, b: rollout(b, BatchOptimizer(*batch_optimizer(layout, code)), steps=STEPS).final["valid"],
-        stack([encode(zoo.load("adamw"))]),
+        stack([encode(zoo.program("adamw"))]),
         batch,
     )
     runs: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def run(events: Events) -> dict[str, Any]:
     for done, (name, factory) in enumerate(factories.items(), start=1):
         events(Progress("compile", done, 1 + len(factories), "programs"))
         compiled, compile_s[name] = _compile(lambda b, f=factory: rollout(b, from_optax(f), steps=STEPS).final["valid"], batch)
-        code = stack([encode(zoo.load(name))])
+        code = stack([encode(zoo.program(name))])
         runs[f"{name} interpreted"] = lambda code=code: np.asarray(interpreted(code, batch))
         runs[f"{name} compiled"] = lambda compiled=compiled: np.asarray(compiled(batch))
     events(Progress("measure", 0, None, "runs"))

@@ -78,7 +78,7 @@ def _programs(count: int) -> list[Any]:
 
     rng, found = Random(0), []
     mutator = Mutator(Space(), Flow())
-    start = from_program(zoo.load("adamw"))
+    start = from_program(zoo.program("adamw"))
     while len(found) < count:
         genome, walk = start, mutator.flow.walk(start)
         for _ in range(40):

@@ -46,16 +46,15 @@ def _entry(name: str) -> dict[str, Any]:
     from search_space.dataflow import dataflow
     from search_space.ops import OPS
 
-    program = zoo.load(name)
-    flow = dataflow(program)
+    flows = [dataflow(program) for program in zoo.programs(name)]
     card = zoo.card(name)
     return {
         "name": name,
         "title": card.get("title", name),
         "source": card.get("source"),
         "verified": card.get("verified"),
-        "tier": max((OPS[node.op].tier for node in flow.nodes if node.op in OPS), key=TIERS.index, default="E"),
-        "slots": len(program.slots),
-        "state_bytes_per_param": state_bytes_per_param(flow),
-        "flops_per_param": flops_per_param(flow),
+        "tier": max((OPS[node.op].tier for flow in flows for node in flow.nodes if node.op in OPS), key=TIERS.index, default="E"),
+        "slots": max(len(flow.slots) for flow in flows),
+        "state_bytes_per_param": max(map(state_bytes_per_param, flows)),
+        "flops_per_param": max(map(flops_per_param, flows)),
     }

@@ -25,7 +25,7 @@ CONFIG = preset(
 
 
 def text(name: str) -> str:
-    program = zoo.load(name)
+    program = zoo.program(name)
     assert isinstance(program, Program)
     return to_text(program)
 

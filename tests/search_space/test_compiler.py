@@ -144,7 +144,7 @@ def test_works_beside_a_users_own_tasks_module(tmp_path: Any) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     (tmp_path / "tasks.py").write_text("raise ImportError('not yours')\n")
     code = "from search_space import optimizer; import jax.numpy as jnp; tx = optimizer('adam', 0.1); x = jnp.ones(2)"
-    code += "; print(tx.update(x, tx.init(x))[0])"
+    code += "; print(tx.update(x, tx.init(x), x)[0])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[-0.1 -0.1]"

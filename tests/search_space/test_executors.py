@@ -24,7 +24,7 @@ from tests.search_space.programs import live_program
 
 
 def test_zoo_agrees_exactly_in_verdict_and_to_tolerance() -> None:
-    programs = [zoo.load(name) for name in zoo.names()]
+    programs = [zoo.program(name) for name in zoo.names()]
     verdicts = check(programs, jit=True)
     assert dict(zip(zoo.names(), verdicts.outcome, strict=True)) == dict.fromkeys(zoo.names(), "agree")
 
@@ -63,7 +63,7 @@ def test_members_programs_and_rates_do_not_mix() -> None:
     names, rates = ("lion", "lamb", "adafactor"), (0.1, 0.01)
     shapes = ((3, 2), (4,))
     layout, rng = Layout(shapes), np.random.default_rng(3)
-    code = stack([encode(zoo.load(n)) for n in names])
+    code = stack([encode(zoo.program(n)) for n in names])
     members = [[np.asarray(rng.normal(size=s), np.float32) for s in shapes] for _ in rates]
     for fastest in (False, True):
         order = [(p, b) for b in range(2) for p in range(3)] if fastest else [(p, b) for p in range(3) for b in range(2)]
@@ -72,7 +72,7 @@ def test_members_programs_and_rates_do_not_mix() -> None:
         updates, state = jax.jit(lambda x, lr, tx=tx: tx.update(x, tx.init(x), x, lr))(leaves, jnp.asarray([rates[b] for _, b in order]))
         assert np.asarray(tx.finite(state)).all()
         for i, (p, b) in enumerate(order):
-            rule = Reference(zoo.load(names[p]), shapes)
+            rule = Reference(zoo.program(names[p]), shapes)
             expected, _ = rule.update(members[b], rule.init(), members[b], rates[b])
             for k in range(2):
                 np.testing.assert_allclose(np.asarray(updates[k][i]), expected[k], rtol=2e-5, atol=1e-7)
