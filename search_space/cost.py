@@ -23,7 +23,7 @@ def flops_per_param(flow: Dataflow, shapes: Sequence[tuple[int, ...]] = _NOMINAL
     total = 0.0
     for index, node in enumerate(flow.nodes):
         if node.op in OPS:
-            kinds = [flow.kinds[index], *(flow.kinds[a] for a in node.args)]
+            kinds: list[Kind] = [flow.kinds[index], *(flow.kinds[a] for a in node.args)]
             total += OPS[node.op].flops * max(_elements(k, shapes) for k in kinds)
     return total / _elements("full", shapes)
 

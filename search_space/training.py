@@ -79,9 +79,8 @@ def training_step(
         for number, evaluation in enumerate(program.plan):
             point = None
             if evaluation.point is not None:
-                point = _between(
-                    program, evaluation.point, program.plan[:number], state, params, grads, learning_rate, values, found, value
-                )
+                moment = _Moment(state, params, grads, learning_rate, values, found, value)
+                point = _between(program, evaluation.point, program.plan[:number], moment)
             made, loss_there = _make(evaluation, losses, params, point, batch, state.count, seed)
             found[evaluation.name] = made
             value = loss_there if value is None else value

@@ -113,7 +113,7 @@ BAD = [
     ("def r(w, g, lr, x=gradient(y)):\n    return g", "'y' is not defined"),
     ("def r(w, g, lr, x=gradient(w, every=0)):\n    return g", "literal N of at least 1"),
     ("def r(w, g, lr, x=gradient(w, often=2)):\n    return g", "the only keyword of a query"),
-    ("def r(w, g, lr, w=gradient(g)):\n    return g", "not a rule"),
+    ("def r(w, g, lr, w=gradient(g)):\n    return g", "is declared twice"),
     ("def r(w, g, lr, t=gradient(g)):\n    return g", "is the name of an input"),
     ("def r(w, g, lr, x=gradient(w)):\n    x = g\n    return g", "'x' cannot be assigned"),
     ("def r(w, g, lr):\n    return g, g", "'g' is not defined"),
@@ -197,8 +197,8 @@ def test_paths_and_names(tmp_path: Path) -> None:
 
 
 KIND_ERRORS = [
-    ("    return norm(lr)", "norm: sum takes a value of kind full or row or col, not global"),
-    ("    return row_mean(mean(g))", "row_mean takes a value of kind full, not tensor"),
+    ("    return norm(lr)", "norm: sum takes a value of kind full or row or col or left or right, not global"),
+    ("    return row_mean(mean(g))", "row_mean takes a value of kind full or left, not tensor"),
     ("    return cos_sim(lr, lr)", "cos_sim"),
 ]
 
