@@ -82,7 +82,7 @@ class Reference:
     def _inputs(self, grads: Sequence[Any], weights: Sequence[Any], lr: float, step: int, queries: Mapping[str, Any]) -> dict[str, Value]:
         env = {"w": self._views(weights), "g": self._views(grads), "lr": self._number(lr), "t": self._number(step)}
         for name, value in queries.items():
-            env[name] = self._number(value) if np.ndim(value) == 0 and not isinstance(value, list) else self._views(value)
+            env[name] = self._views(value) if isinstance(value, list) else self._number(value)
         constants = [tensor_constants(s) | positions(s, k) for k, s in enumerate(self.shapes)]
         for name in (*TENSOR_CONSTANTS, *POSITION_INPUTS):
             parts = [_flush(np.asarray(c[name], np.float32) * np.ones((1, 1), np.float32)) for c in constants]

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from search_space.compiler import RuleState, to_optax
+from search_space.compiler import QUERY_KEYWORDS, RuleState, to_optax
 from search_space.dataflow import Dataflow, dataflow
 from search_space.encode import Capacity, Encoded, encode, stack
 from search_space.interpreter import InterpreterState, batch_optimizer
 from search_space.layout import Layout
-from search_space.program import Program, RuleError
+from search_space.program import EVALUATIONS, INPUT_KINDS, Program, RuleError
 from search_space.reference import Reference, ReferenceState
 from search_space.tensors import stored_shape
 
@@ -73,6 +73,17 @@ def streams(seed: int) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
     return out
 
 
+def queries(program: Program, step: int) -> dict[str, Any]:
+    """Values of a rule's query inputs at a step, positive; one array for each tensor where the input is full."""
+    kinds = {name: INPUT_KINDS[name] for name in program.queries} | {e.name: EVALUATIONS[e.what][1] for e in program.plan}
+    rng = np.random.default_rng(1_000 + step)
+    return {
+        name: float(rng.integers(0, 2)) if name == "task" else 1.0 + rng.random() if kind == "global" else
+        [np.asarray(rng.gamma(2.0, 0.5, size=s), np.float32) for s in SHAPES]
+        for name, kind in kinds.items()
+    }  # fmt: skip
+
+
 def trace(program: Program, flow: Dataflow, data: Sequence[Any]) -> Trace:
     """Run the reference until its first non-finite step."""
     rule, state = Recording(program, SHAPES), ReferenceState(0, {})
@@ -81,7 +92,7 @@ def trace(program: Program, flow: Dataflow, data: Sequence[Any]) -> Trace:
     for g, w in data:
         result.states.append(state)
         rule.largest = max(float(np.abs(x).max()) for x in (*g, *w))
-        update, state = rule.update(g, state, w, LEARNING_RATE)
+        update, state = rule.update(g, state, w, LEARNING_RATE, queries(program, state.step))
         slots = _live(flow, state)
         result.updates.append(update)
         result.after.append(slots)
@@ -118,7 +129,8 @@ def _moves(program: Program, flow: Dataflow, data: Sequence[Any], base: Trace, i
     state = ReferenceState(base.states[i].step, {k: [nudge(x) for x in v] for k, v in base.states[i].slots.items()})
     rule = Reference(program, SHAPES, {h.name: float(nudge(h.default)) for h in program.hypers})
     g, w = data[i]
-    update, after = rule.update([nudge(x) for x in g], state, [nudge(x) for x in w], float(nudge(LEARNING_RATE)))
+    asked = {n: [nudge(x) for x in v] if isinstance(v, list) else v for n, v in queries(program, state.step).items()}
+    update, after = rule.update([nudge(x) for x in g], state, [nudge(x) for x in w], float(nudge(LEARNING_RATE)), asked)
     moved = [*update, *flat(_live(flow, after))]
     if _all_finite(moved) != base.finite[i]:
         return True
@@ -142,10 +154,11 @@ def compiled_step(program: Program, flow: Dataflow, jit: bool) -> Any:
             values = state.slots[s.name]
             if s.kind == "global":
                 return jnp.asarray(values[0].reshape(()))
-            return [jnp.asarray(v.reshape(stored_shape(s.kind, shape))) for v, shape in zip(values, SHAPES, strict=True)]
+            return [jnp.asarray(v.reshape(stored_shape(s.kind, shape, s.depth))) for v, shape in zip(values, SHAPES, strict=True)]
 
         before = RuleState(jnp.int32(state.step), {s.name: stored(s) for s in flow.slots})
-        updates, after = update([jnp.asarray(x) for x in g], before, [jnp.asarray(x) for x in w])
+        asked = {QUERY_KEYWORDS.get(n, n): v for n, v in queries(program, state.step).items()}
+        updates, after = update([jnp.asarray(x) for x in g], before, [jnp.asarray(x) for x in w], **asked)
         slots = {s.name: [after.slots[s.name]] * len(SHAPES) if s.kind == "global" else after.slots[s.name] for s in flow.slots}
         return updates, {n: [np.asarray(x).reshape(state.slots[n][k].shape) for k, x in enumerate(v)] for n, v in slots.items()}
 
