@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.search_space.zoo.authors import adam_family, by_optax, row_column
+from tests.search_space.zoo.authors import adam_family, by_optax, lion_family, momentum_family, row_column
 from tests.search_space.zoo.harness import Reference
 
 REFERENCES: dict[str, Reference] = {}
-for table in (by_optax.TABLE, adam_family.TABLE, row_column.TABLE):
-    assert not REFERENCES.keys() & table.keys()
-    REFERENCES |= table
+for family in (adam_family, by_optax, lion_family, momentum_family, row_column):
+    assert not REFERENCES.keys() & family.TABLE.keys()
+    REFERENCES |= family.TABLE

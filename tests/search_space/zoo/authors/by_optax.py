@@ -67,6 +67,10 @@ def _novograd(lr: float, b1: float = 0.95, b2: float = 0.98, eps: float = 1e-8, 
     return optax.novograd(lr, b1, b2, eps, weight_decay=decay)
 
 
+def _optimistic(lr: float, decay: float = 0.0) -> Any:
+    return _decayed(optax.optimistic_gradient_descent(1.0), lr, decay)
+
+
 TABLE: dict[str, Reference] = {
     "sgd": Reference(from_optax(_sgd), {"decay": 0.03}),
     "momentum": Reference(from_optax(_momentum), {"b": 0.8, "decay": 0.03}),
@@ -80,5 +84,6 @@ TABLE: dict[str, Reference] = {
     "nadam": Reference(from_optax(_nadam), {"b1": 0.8, "decay": 0.03}),
     "adamax": Reference(from_optax(_adamax), {"b1": 0.8, "decay": 0.03}),
     "lion": Reference(from_optax(_lion), {"decay": 0.1}),
+    "optimistic_gradient": Reference(from_optax(_optimistic)),
     "novograd": Reference(from_optax(_novograd), {"decay": 0.01}),
 }
