@@ -9,7 +9,8 @@ from search_space.program import Program, RuleError, RuleSet
 
 if TYPE_CHECKING:
     from search_space.compose import controller, factory, gradient_filter, schedule, wrap
-    from search_space.training import Losses, cost_per_step, evaluation_params, training_step
+    from search_space.cost import cost_per_step
+    from search_space.training import Losses, evaluation_params, training_step
     from search_space.use import load, optimizer
 
 _WHERE = {
@@ -17,7 +18,7 @@ _WHERE = {
     "optimizer": "use",
     "training_step": "training",
     "evaluation_params": "training",
-    "cost_per_step": "training",
+    "cost_per_step": "cost",
     "Losses": "training",
     "wrap": "compose",
     "gradient_filter": "compose",

@@ -1,13 +1,13 @@
-"""Memory and arithmetic of a rule, from its live values."""
+"""Memory, arithmetic and evaluations of a rule, from its live values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from search_space.dataflow import Dataflow
+from search_space.dataflow import Dataflow, dataflow, point_program
 from search_space.ops import OPS
-from search_space.program import Kind
+from search_space.program import Kind, Program
 from search_space.tensors import kind_shape
 
 _NOMINAL: tuple[tuple[int, ...], ...] = ((256, 256),)
@@ -30,3 +30,36 @@ def flops_per_param(flow: Dataflow, shapes: Sequence[tuple[int, ...]] = _NOMINAL
 
 def _elements(kind: Kind, shapes: Sequence[tuple[int, ...]], depth: int = 1) -> int:
     return 1 if kind == "global" else sum(math.prod(kind_shape(kind, s, depth)) for s in shapes)
+
+
+COST = {
+    "gradient": 1.0,
+    "value": 1 / 3,
+    "hessian_vector": 2.0,
+    "gauss_newton_vector": 2.0,
+    "sampled_gradient": 1.0,
+    "mean_square_gradient": 1.0,
+    "hessian_diagonal": 2.0,
+}
+"""Cost of one evaluation, in gradients of the batch."""
+
+_GIVEN = {"h": "hessian_diagonal", "g2": "mean_square_gradient"}
+"""Query inputs that a training loop makes at a cost."""
+
+
+def reads_gradient(program: Program) -> bool:
+    """Whether the rule, or a point of its plan, uses the gradient at the weights; a rule without a plan always gets one."""
+    programs = [program, *(point_program(program, e.point, program.plan) for e in program.plan if e.point is not None)]
+    reads = any(n.op == "input" and n.ref in ("g", "f") for p in programs for n in dataflow(p).nodes)
+    return reads or not any(e.what in ("gradient", "sampled_gradient") for e in program.plan)
+
+
+def cost_per_step(program: Program) -> dict[str, float]:
+    """Evaluations of each kind a step, averaged over its period; `total` in gradients."""
+    counts = {"gradient": 1.0} if reads_gradient(program) else {}
+    for query in program.queries:
+        if query in _GIVEN:
+            counts[_GIVEN[query]] = 1.0
+    for evaluation in program.plan:
+        counts[evaluation.what] = counts.get(evaluation.what, 0.0) + 1.0 / evaluation.every
+    return {**counts, "total": sum(COST[what] * count for what, count in counts.items())}

@@ -11,20 +11,11 @@ import jax.numpy as jnp
 import optax
 
 from search_space.compiler import RuleState, environment, flat_slots, run, to_optax
+from search_space.cost import reads_gradient
 from search_space.dataflow import dataflow, point_program
 from search_space.program import EVALUATIONS, Evaluation, Expr, Program, RuleError, RuleSet
 from search_space.tensors import hyper_values, view_shape
 from search_space.use import load
-
-COST = {
-    "gradient": 1.0,
-    "value": 1 / 3,
-    "hessian_vector": 2.0,
-    "gauss_newton_vector": 2.0,
-    "sampled_gradient": 1.0,
-    "mean_square_gradient": 1.0,
-}
-"""Cost of one evaluation, in gradients of the batch."""
 
 
 class Losses(NamedTuple):
@@ -89,21 +80,6 @@ def training_step(
         return optax.apply_updates(params, updates), state, jnp.asarray(jnp.nan if value is None else value)
 
     return TrainingStep(tx.init, step)
-
-
-def reads_gradient(program: Program) -> bool:
-    """Whether the rule, or a point of its plan, uses the gradient at the weights; a rule without a plan always gets one."""
-    programs = [program, *(point_program(program, e.point, program.plan) for e in program.plan if e.point is not None)]
-    reads = any(n.op == "input" and n.ref in ("g", "f") for p in programs for n in dataflow(p).nodes)
-    return reads or not any(e.what in ("gradient", "sampled_gradient") for e in program.plan)
-
-
-def cost_per_step(program: Program) -> dict[str, float]:
-    """Evaluations of each kind a step, averaged over its period; `total` in gradients."""
-    counts = {"gradient": 1.0} if reads_gradient(program) else {}
-    for evaluation in program.plan:
-        counts[evaluation.what] = counts.get(evaluation.what, 0.0) + 1.0 / evaluation.every
-    return {**counts, "total": sum(COST[what] * count for what, count in counts.items())}
 
 
 def evaluation_params(rule: str | Path | Program, state: Any, params: Any, *, learning_rate: Any = 1.0, **hyperparameters: Any) -> Any:
