@@ -106,6 +106,8 @@ BAD_ARGUMENTS = {
     "resume what is no run": (["resume", "."], "not a run folder"),
     "resume a damaged run": (["resume", "damaged"], "damaged"),
     "resume another kind": (["resume", "other"], "only searches"),
+    "unknown zoo kind": (["zoo", "--kind", "matricial"], "allowed: elementwise"),
+    "unknown zoo tier": (["zoo", "--tier", "Q"], "allowed: E, C"),
     "unknown zoo rule": (["zoo", "adm"], "did you mean 'adam'"),
     "unknown benchmark": (["bench", "micr"], "did you mean 'micro'"),
     "too many arguments": (["zoo", "adam", "lion"], "lion"),
@@ -162,10 +164,29 @@ def test_zoo_lists_every_rule(tmp_path: Path) -> None:
     assert by_name["sgd"]["tier"] == "E" and by_name["lamb"]["tier"] == "R"
 
 
+def test_zoo_filters(tmp_path: Path) -> None:
+    def listed(*arguments: str) -> set[str]:
+        rules = last_json(in_time("zoo", "--json", *arguments, cwd=tmp_path))["rules"]
+        assert isinstance(rules, list)
+        return {rule["name"] for rule in rules}
+
+    assert "adam" in listed("--kind", "elementwise") and "lamb" not in listed("--kind", "elementwise")
+    assert "lamb" in listed("--tier", "R") and "adafactor" not in listed("--tier", "R")
+    assert "lion" in listed("--max-bytes", "4") and "adam" not in listed("--max-bytes", "4")
+    assert "sgd" in listed("--max-cost", "1") and "sam" not in listed("--max-cost", "1")
+    assert "lion" in listed("--since", "2023") and "adam" not in listed("--since", "2023")
+
+
+def test_zoo_shows_card_formula_and_check(tmp_path: Path) -> None:
+    shown = in_time("zoo", "adam", cwd=tmp_path).stdout
+    for word in ("arXiv:1412.6980", "eps by c^1", "8 bytes for each parameter", r"\begin{align*}", "check: python -m pytest"):
+        assert word in shown
+
+
 @pytest.mark.parametrize("name", ["sign_sgd", "sign-sgd"])
 def test_zoo_shows_a_rule(name: str, tmp_path: Path) -> None:
     done = in_time("zoo", name, cwd=tmp_path)
-    assert "return lr * sign(g)" in done.stdout and done.returncode == 0
+    assert "def sign_sgd" in done.stdout and done.returncode == 0
     rules = last_json(in_time("zoo", name, "--json", cwd=tmp_path))["rules"]
     assert isinstance(rules, list) and rules[0]["name"] == "sign_sgd" and "def sign_sgd" in rules[0]["text"]
 
