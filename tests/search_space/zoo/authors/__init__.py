@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from tests.search_space.zoo.authors import adam_family, by_optax, lion_family, momentum_family, row_column
+from tests.search_space.zoo.authors import (
+    adam_family,
+    by_optax,
+    distance,
+    lion_family,
+    momentum_family,
+    row_column,
+    tensor_family,
+    trust_ratio,
+)
 from tests.search_space.zoo.harness import Reference
 
 REFERENCES: dict[str, Reference] = {}
-for family in (adam_family, by_optax, lion_family, momentum_family, row_column):
+for family in (adam_family, by_optax, distance, lion_family, momentum_family, row_column, tensor_family, trust_ratio):
     assert not REFERENCES.keys() & family.TABLE.keys()
     REFERENCES |= family.TABLE

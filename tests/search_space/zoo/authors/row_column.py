@@ -44,29 +44,6 @@ def adafactor(
     return -lr * (max(floor, rms(w)) * u + decay * w)
 
 
-def lamb(
-    s: State,
-    g: Array,
-    w: Array,
-    t: int,
-    lr: float,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-6,
-    low: float = 0.0,
-    high: float = 1e30,
-    decay: float = 0.0,
-) -> Any:
-    """You et al., arXiv:1904.00962, algorithm 2; the ratio is 1 where a norm is 0."""
-    s.m = b1 * s.m + (1 - b1) * g
-    s.v = b2 * s.v + (1 - b2) * g**2
-    u = (s.m / (1 - b1**t)) / (np.sqrt(s.v / (1 - b2**t)) + eps) + decay * w
-    size, length = np.linalg.norm(w), np.linalg.norm(u)
-    trust = min(max(size, low), high) / length if size > 0 and length > 0 else 1.0
-    return -lr * trust * u
-
-
 TABLE: dict[str, Reference] = {
     "adafactor": Reference(per_tensor(adafactor), {"power": 0.7, "decay": 0.03}),
-    "lamb": Reference(per_tensor(lamb), {"low": 1.0, "high": 3.0, "decay": 0.01}, rates=(0.01, 0.05)),
 }
