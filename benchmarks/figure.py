@@ -52,7 +52,7 @@ def _losses(axis: Any, task: str, rows: list[dict[str, Any]]) -> None:
         axis.plot(row["mean"], y, "o", color=colour)
     axis.set_yticks(range(len(rows)), [row["rule"] for row in rows])
     held_out = "" if rows and rows[0]["searched"] else " (held out)"
-    axis.set(xlabel="test loss, tuned, fresh seeds", title=task + held_out)
+    axis.set(xlabel="test loss, tuned, fresh draws", title=task + held_out)
 
 
 if __name__ == "__main__":

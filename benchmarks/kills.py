@@ -24,7 +24,7 @@ SHORT = {
     "max_proposals": 1000,
     "budget_seconds": None,
     "hall": 3,
-    "final_seeds": 2,
+    "final_rounds": 2,
     "final_rates": 4,
     "final_trials": 1,
     "held_out": (),

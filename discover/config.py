@@ -64,28 +64,39 @@ class SearchConfig:
 
     # training
     steps: int = 200
-    instances: int = 1
-    """Task configurations sampled from each family."""
-    seeds: int = 2
+    instances: int = 2
+    """Task configurations sampled from each family in a round; tasks on data differ in their split at least."""
+    seeds: int = 1
+    """Seeds for each configuration of a round."""
+    full_rounds: int = 2
+    """Rounds of draws that a full training is measured on; races use the first."""
     rates: tuple[float, ...] = log_grid(1e-3, 3.0, 6)
+    """Coarse grid: where a rule's optimum lies is found with it, at short lengths."""
+    fine_step: float = 1.7
+    """Factor between the rates of a full training, which are as many as the coarse ones, around each rule's own optimum."""
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    rung_keep: tuple[float, ...] = (0.55, 0.55)
+    rung_keep: tuple[float, ...] = (0.5, 0.45)
     rung_window: int = 512
-    level_tolerance: float = 3e-4
-    """Rules whose scores at all rungs so far agree to this share are taken as one; 0 switches it off."""
+    level_tolerance: float = 1e-3
+    """Rules whose losses at all rates and rungs so far agree to this share are taken as one; 0 switches it off."""
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.05
     nest: Literal["programs", "steps"] = "programs"
     """Outermost loop of a job: over programs, or over steps with the gradients of all programs at once."""
 
     # what is kept and how it is reported
-    hall: int = 8
-    hall_seeds: int = 4
+    hall: int = 16
+    hall_rounds: int = 6
+    """Rounds of fresh draws that order the hall of fame, in which the start rules compete."""
+    checks: tuple[str, ...] = ("digits_mlp?depth=2&tanh=1",)
+    """Tasks for meta-validation: they order the hall too, the search never sees them."""
     held_out: tuple[str, ...] = ("digits_autoencoder",)
     baselines: tuple[str, ...] = BASELINES
-    final_seeds: int = 8
+    tune_rounds: int = 2
+    final_rounds: int = 8
+    """Rounds of fresh draws behind the test losses of the final table."""
     final_rates: int = 8
     """Learning rates tried for each rule of the final table, refined around its best."""
     final_trials: int = 8
@@ -138,12 +149,14 @@ def _check(config: SearchConfig) -> None:
             raise UserError(f"unknown primitive '{op}'; allowed: {', '.join(sorted(CORE_OPS))}")
     if not config.tasks:
         raise UserError("tasks is empty: name at least one")
-    for task in (*config.tasks, *config.held_out):
+    for task in (*config.tasks, *config.checks, *config.held_out):
         _check_task(task)
     if not config.start:
         raise UserError("start is empty: name at least one rule")
     if not config.rates or any(not (0 < rate < math.inf) for rate in config.rates):
         raise UserError("rates must be one or more positive learning rates")
+    if config.final_rounds * config.instances * config.seeds < 2:
+        raise UserError("final_rounds, instances and seeds must give two draws at least, or there are no intervals")
     _check_rungs(config.rung_fractions, config.rung_keep)
 
 
@@ -163,9 +176,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1), "max_proposals": (1, math.inf), "budget_seconds": (1e-3, 1e9), "max_slots": (0, 16),
     "max_statements": (1, 200), "generation": (1, 1e6), "population": (1, 1e6), "tournament": (1, 1e6),
     "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "train_share": (1e-6, 1), "fingerprint_bits": (1, 20),
-    "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024), "seeds": (1, 1024), "batch": (1, 4096), "rung_window": (1, 1e6),
-    "level_tolerance": (0, 0.1),
-    "warmup": (0, 1), "hall": (1, 1000), "hall_seeds": (1, 1024), "final_seeds": (2, 1024), "final_rates": (1, 1024),
+    "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024), "seeds": (1, 1024), "full_rounds": (1, 1024),
+    "fine_step": (1.01, 100), "batch": (1, 4096), "rung_window": (1, 1e6), "level_tolerance": (0, 0.1), "warmup": (0, 1),
+    "hall": (1, 1000), "hall_rounds": (1, 1024), "tune_rounds": (1, 1024), "final_rounds": (1, 1024), "final_rates": (1, 1024),
     "final_trials": (1, 4096), "job_seconds": (1, 1e6), "job_memory_mb": (64, 1e9),
 }  # fmt: skip
 
@@ -195,15 +208,16 @@ def _choice(name: str, value: Any, allowed: Sequence[str]) -> None:
 PRESETS: dict[str, SearchConfig] = {
     "digits": SearchConfig(),
     "demo": SearchConfig(
-        preset="demo", budget_seconds=110.0, generation=250, population=300, steps=150, hall=4, hall_seeds=2, final_seeds=4, final_trials=4
+        preset="demo", budget_seconds=110.0, generation=250, population=300, steps=150, hall=8, hall_rounds=2, tune_rounds=1,
+        final_rounds=2, final_trials=4,
     ),
     "micro": SearchConfig(
         preset="micro", tasks=("micro_mlp",), steps=100, generation=250, population=300, budget_seconds=120.0,
-        held_out=("micro_mlp?tanh=1",),
+        checks=(), held_out=("micro_mlp?tanh=1",),
     ),
     "bench": SearchConfig(
-        preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, seeds=2, budget_seconds=None, max_proposals=60_000,
-        generation=500, population=1000, tournament=2, restart_patience=0, held_out=(), audit_share=0.0,
+        preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, budget_seconds=None, max_proposals=60_000,
+        generation=500, population=1000, tournament=2, restart_patience=0, checks=(), held_out=(), audit_share=0.0,
     ),
 }  # fmt: skip
 """Named configurations; `preset(name, field=value, …)` changes some of a preset's fields."""

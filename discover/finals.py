@@ -1,7 +1,7 @@
 """The end of a search: hall of fame, audit of the filters, and the table that sets the best rule beside tuned known ones.
 
 Everyone gets the same number of tuning trials: `final_trials` draws of its hyperparameters (the first are its defaults), each with its own
-shifted grid of learning rates. Validation losses choose, on seeds of their own; test losses on further fresh seeds are reported.
+shifted grid of learning rates. Validation losses choose, on draws of their own; test losses on further fresh draws are reported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PHASE = "final scores"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule on one task: mean test loss with a 95 % interval over seeds; `searched` says whether the search trained on the task."""
+    """One rule on one task: mean test loss with a 95 % interval over `seeds` draws; `searched` says whether the search trained on it."""
 
     rule: str
     task: str
@@ -57,7 +57,7 @@ def finish(
     def report(done: int, note: str) -> None:
         events(Progress(PHASE, done, steps, "steps", None, None, note))
 
-    report(0, "hall of fame on fresh seeds")
+    report(0, "hall of fame on fresh draws")
     hall = hall_of_fame(trainer, subjects)
     rules = {"found": hall[0].subject.program} if hall and math.isfinite(hall[0].fresh_score) else {}
     rules |= {name: _baseline(name) for name in config.baselines}
@@ -75,9 +75,9 @@ def finish(
 
 
 def compare(trainer: Trainer, rules: dict[str, Program], task: str, *, searched: bool) -> list[Row]:
-    """Tune every rule on a task with equal trials, then report test losses on fresh seeds."""
+    """Tune every rule on a task with equal trials, then report test losses on fresh draws."""
     config = trainer.config
-    job = replace(trainer.job(), tasks=(task,), test=True, stream=TUNE_STREAM)
+    job = replace(trainer.job(rounds=config.tune_rounds), tasks=(task,), test=True, stream=TUNE_STREAM, reading="best")
     tuned = [_Tuned(math.inf, program, config.rates[0]) for program in rules.values()]
     for trial in range(config.final_trials):
         programs = [_variant(program, config.seed, trial) for program in rules.values()]
@@ -85,7 +85,7 @@ def compare(trainer: Trainer, rules: dict[str, Program], task: str, *, searched:
             results = trainer.measure([to_text(p) for p in programs], replace(job, rates=grid))
             tuned = [_better(old, p, m) for old, p, m in zip(tuned, programs, results, strict=True)]
     return [
-        _final(trainer, name, best, replace(job, stream=FINAL_STREAM, seeds=config.final_seeds), searched)
+        _final(trainer, name, best, replace(job, stream=FINAL_STREAM, rounds=config.final_rounds), searched)
         for name, best in zip(rules, tuned, strict=True)
     ]
 
@@ -114,29 +114,28 @@ def coarse_grids(config: SearchConfig, trial: int) -> list[tuple[float, ...]]:
 
 
 def _final(trainer: Trainer, name: str, best: _Tuned, job: Job, searched: bool) -> Row:
-    """Test losses at rates close to the tuned one (validation on the same seeds chooses among them)."""
+    """Test losses at rates close to the tuned one (validation on the same draws chooses among them)."""
     config = trainer.config
     count = len(config.rates)
     step = grid_step(config.rates) ** (1 / max(2, config.final_trials))
     rates = tuple(best.rate * step ** (i - count // 2) for i in range(count))
     measured = trainer.measure([to_text(best.program)], replace(job, rates=rates))[0]
     mean, low, high = _interval(measured)
+    draws = job.rounds * config.instances * config.seeds
     hypers = {hyper.name: hyper.default for hyper in best.program.hypers}
     trials = config.final_trials * math.ceil(config.final_rates / count) * count + count
     rate = measured.rates[0] if measured.rates else None
     text = to_text(best.program)
-    return Row(name, job.tasks[0], searched, mean, low, high, job.seeds, rate, hypers, trials, text)
+    return Row(name, job.tasks[0], searched, mean, low, high, draws, rate, hypers, trials, text)
 
 
 def _interval(measured: Measured) -> tuple[float | None, float | None, float | None]:
-    """Mean over instances and seeds, Student's 95 % interval over seeds; None where the rule failed."""
-    if measured.score is None:
+    """Mean test loss and Student's 95 % interval over draws; None where the rule failed."""
+    losses = measured.losses[0] if measured.score is not None else ()
+    if not losses or not all(math.isfinite(x) for x in losses):
         return None, None, None
-    seeds = [sum(column) / len(column) for column in zip(*measured.losses, strict=True)]
-    if not all(math.isfinite(x) for x in seeds):
-        return None, None, None
-    mean, count = sum(seeds) / len(seeds), len(seeds)
-    spread = math.sqrt(sum((x - mean) ** 2 for x in seeds) / (count - 1) / count)
+    mean, count = sum(losses) / len(losses), len(losses)
+    spread = math.sqrt(sum((x - mean) ** 2 for x in losses) / (count - 1) / count)
     half = float(student.ppf(0.975, count - 1)) * spread
     return mean, mean - half, mean + half
 

@@ -1,4 +1,4 @@
-"""The hall of fame: the best distinct rules of a search, scored again on fresh seeds; and the Pareto front as CSV during the run."""
+"""The hall of fame: the best distinct rules of a search, scored again on fresh draws; and the Pareto front as CSV during the run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = ("score", "state_bytes_per_param", "flops_per_param", "generation", "i
 
 @dataclass(frozen=True, slots=True)
 class Hero:
-    """A rule of the hall: its score on the seeds that selected it and on fresh ones (lower is better)."""
+    """A rule of the hall: its score on the draws that selected it and on fresh ones (lower is better)."""
 
     subject: Subject
     fresh_score: float
@@ -36,6 +36,7 @@ class Hero:
         s = self.subject
         return {
             "id": s.id,
+            "origin": s.origin,
             "rule": to_text(s.program),
             "score": s.score,
             "fresh_score": self.fresh_score if math.isfinite(self.fresh_score) else None,
@@ -45,18 +46,26 @@ class Hero:
 
 
 def hall_of_fame(trainer: Trainer, subjects: Sequence[Subject], on_done: Done | None = None) -> list[Hero]:
-    """The best rules by search score, ordered by their score on fresh seeds and a grid of twice as many rates."""
+    """The best distinct rules by search score and the start rules, ordered by their score on fresh draws, tasks for checks included.
+
+    So the first is never worse than a start rule there; where it is one, nothing better was found.
+    """
     config = trainer.config
-    scored = [(s.score, s.id, s) for s in subjects if s.status == TRAINED and s.score is not None]
-    best = [s for _, _, s in sorted(scored)[: config.hall]]
-    job = replace(trainer.job(), seeds=config.hall_seeds, stream=HALL_STREAM)
-    texts = [to_text(s.program) for s in best]
-    grids = (config.rates, shifted(config.rates, 0.5))
-    rounds = [trainer.measure(texts, replace(job, rates=grid), on_done) for grid in grids]
-    heroes = []
-    for subject, results in zip(best, zip(*rounds, strict=True), strict=True):
-        heroes.append(Hero(subject, min((m.score for m in results if m.score is not None), default=math.inf)))
+    best = finalists(subjects, config.hall)
+    like = replace(trainer.job(rounds=config.hall_rounds), tasks=(*config.tasks, *config.checks), stream=HALL_STREAM)
+    results = trainer.measure_finely([to_text(s.program) for s in best], like)
+    heroes = [Hero(s, math.inf if m.score is None else m.score) for s, m in zip(best, results, strict=True)]
     return sorted(heroes, key=lambda hero: (hero.fresh_score, hero.subject.id))
+
+
+def finalists(subjects: Sequence[Subject], count: int) -> list[Subject]:
+    """The best `count` by search score, one for each `real_key`, and every start rule that could be trained."""
+    ordered = sorted((s.score, s.id, s) for s in subjects if s.status == TRAINED and s.score is not None)
+    chosen: dict[bytes, Subject] = {}
+    for _, _, subject in ordered:
+        chosen.setdefault(subject.real or subject.exact, subject)
+    best = list(chosen.values())[:count]
+    return best + [s for _, _, s in ordered if s.origin == "start" and s not in best]
 
 
 def grid_step(rates: Sequence[float]) -> float:

@@ -6,7 +6,6 @@ scores told in fixed order and on nothing else.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,29 +55,28 @@ class Race:
 
 
 class Curves:
-    """Scores at the rungs of everything trained in full, to find the one that a candidate has run level with so far."""
+    """Profiles (log losses at each rate and rung) of what was trained in full, to find the one that a candidate runs level with.
+
+    A score alone does not tell: different rules meet by chance in one number, not in all of a profile.
+    """
 
     def __init__(self, tolerance: float) -> None:
         self.tolerance = tolerance
         self.owners: list[int] = []
-        self.logs: list[list[float]] = []
+        self.profiles: list[Sequence[float]] = []
 
-    def add(self, owner: int, scores: Sequence[float]) -> None:
-        """Enter one that was trained in full, with its score at every rung."""
+    def add(self, owner: int, profile: Sequence[float]) -> None:
+        """Enter one that was trained in full."""
         self.owners.append(owner)
-        self.logs.append([_log(score) for score in scores])
+        self.profiles.append(profile)
 
-    def alike(self, scores: Sequence[float]) -> int | None:
-        """The owner of the nearest curve, where all scores so far agree to `tolerance` (relative); the older one at a tie."""
-        if not self.logs or self.tolerance <= 0:
+    def alike(self, profile: Sequence[float]) -> int | None:
+        """The owner of the nearest profile, where all entries so far agree to `tolerance`; the older one at a tie."""
+        if not self.profiles or self.tolerance <= 0 or not profile:
             return None
-        gaps = np.abs(np.array(self.logs)[:, : len(scores)] - [_log(score) for score in scores]).max(axis=1)
+        gaps = np.abs(np.array(self.profiles)[:, : len(profile)] - profile).max(axis=1)
         nearest = int(gaps.argmin())
         return self.owners[nearest] if gaps[nearest] <= self.tolerance else None
-
-
-def _log(score: float) -> float:
-    return math.log(max(score, 1e-300))
 
 
 def quantile(scores: Sequence[float] | deque[float], share: float) -> float:

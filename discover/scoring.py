@@ -3,14 +3,14 @@
 A job is a batch of programs × tasks × seeds × learning rates at one length. Programs, seeds, rates and length are data, so that one
 compilation for each task and batch shape serves a whole run, racing included.
 
-Letters: P programs, T task instances, S seeds, L learning rates.
+Letters: P programs, T task instances, S seeds for each, L learning rates.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from discover.config import SearchConfig
 from discover.jobs import Job, Measured
+from discover.reading import CAP, log_loss, read
 from search_space.encode import Encoded, encode, stack
 from search_space.interpreter import batch_optimizer
 from search_space.layout import Layout
@@ -31,9 +32,6 @@ from tasks.registry import load
 from tasks.rollout import rollout
 
 _IDLE = "# rule-format: 1\ndef idle(w, g, lr):\n    return lr * g\n"
-
-LOSS_FLOOR = 1e-9
-"""Losses (above the known optimum) below this share of the initial one count as this share."""
 
 _worker: list[Scorer] = []
 
@@ -61,43 +59,47 @@ class Scorer:
         padded = [*programs, *[None] * (self.config.batch - len(programs))]
         stacked = stack([program or _filler() for program in padded])
         active = np.array([program is not None for program in padded])
-        parts = [self._losses(task, stacked, active, job) for task in job.tasks]
+        rates = _rates(job, len(padded))
+        parts = [self._losses(task, stacked, active, rates[:, number], job) for number, task in enumerate(job.tasks)]
         return [
-            _measured(job, [part.program(i) for part in parts]) if program is not None else Measured(reason="too_large")
+            _measured(job, rates[i], [part.program(i) for part in parts]) if program is not None else Measured(reason="too_large")
             for i, program in enumerate(programs)
         ]
 
-    def _losses(self, task: str, programs: Encoded, active: np.ndarray, job: Job) -> _Losses:
-        """Losses of all programs on one family, seeds in rounds of the configuration's size so that shapes stay the same."""
-        family, rounds = _family(task), math.ceil(job.seeds / self.config.seeds)
-        sizes = (self.config.instances, self.config.seeds)
-        batches = [_batch(family, job.seed, job.stream, job.rates, (*sizes, number)) for number in range(rounds)]
-        valid, test, initial = [], [], []
-        for batch in batches:
-            out = _train(batch, programs, active, jnp.asarray(job.steps, jnp.int32), self.schedule, job.test, self.config.nest)
-            valid.append(np.asarray(out["valid"]))
-            test.append(np.asarray(out["test"]) if job.test else valid[-1])
-            initial.append(np.asarray(out["initial"])[active.argmax()])
-        keep = slice(0, job.seeds)
-        joined = [np.concatenate(parts, axis=axis) for parts, axis in ((valid, 2), (test, 2), (initial, 1))]
-        return _Losses(joined[0][:, :, keep], joined[1][:, :, keep], joined[2][:, keep], _optimum(batches[0]))
+    def _losses(self, task: str, programs: Encoded, active: np.ndarray, rates: np.ndarray, job: Job) -> _Losses:
+        """Losses of all programs on one family, rates [P, L]; rounds are of one size so that shapes stay the same."""
+        sizes = (self.config.instances, self.config.seeds, rates.shape[1])
+        found: list[tuple[np.ndarray, ...]] = []
+        for number in range(job.rounds):
+            batch, optimum = _round(_family(task), job.seed, job.stream, number, sizes)
+            out = _train(batch, programs, active, rates, jnp.asarray(job.steps, jnp.int32), self.schedule, job.test, self.config.nest)
+            valid = np.asarray(out["valid"])
+            test = np.asarray(out["test"]) if job.test else valid
+            found.append((valid, test, np.asarray(out["initial"])[active.argmax()], optimum))
+        valid, test, initial, optima = zip(*found, strict=True)
+        return _Losses(np.concatenate(valid, 1), np.concatenate(test, 1), np.concatenate(initial), np.concatenate(optima))
+
+
+def _rates(job: Job, count: int) -> np.ndarray:
+    """Learning rates f32[P, task, L]; places without a program have those of the grid."""
+    factors = np.ones((count, len(job.tasks), 1))
+    if job.centres:
+        factors[: len(job.centres), :, 0] = job.centres
+    return (factors * np.array(job.rates)).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
-def _batch(family: TaskFamily, seed: int, stream: int, rates: tuple[float, ...], sizes: tuple[int, int, int]) -> TaskBatch:
-    """Instances [T] and a round of seeds [S], sizes (T, S, round); the stream keeps searches, halls and final scores apart."""
-    instances, seeds, number = sizes
-    key = jax.random.fold_in(jax.random.key(seed), stream)
-    batch = TaskBatch.create(family, key, learning_rates=rates, tasks=instances, seeds=seeds)
-    if number == 0:
-        return batch
-    keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, number)))(batch.keys)
-    return TaskBatch(family, batch.configs, keys, batch.learning_rates)
+def _round(family: TaskFamily, seed: int, stream: int, number: int, sizes: tuple[int, int, int]) -> tuple[TaskBatch, np.ndarray]:
+    """A round's own instances and seeds, sizes (T, S, L), and optima [T]; the stream keeps searches, halls and final scores apart."""
+    instances, seeds, rates = sizes
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), number)
+    batch = TaskBatch.create(family, key, learning_rates=np.zeros(rates), tasks=instances, seeds=seeds)
+    return batch, _optimum(batch)
 
 
 @dataclass(frozen=True)
 class _Losses:
-    """valid, test [P, T, S, L]; initial [T, S]; optimum [T]."""
+    """valid, test [P, T, S, L]; initial [T, S]; optimum [T]. T counts the instances of all rounds."""
 
     valid: np.ndarray
     test: np.ndarray
@@ -109,27 +111,30 @@ class _Losses:
         return _Losses(self.valid[index], self.test[index], self.initial, self.optimum)
 
 
-def _measured(job: Job, parts: Sequence[_Losses]) -> Measured:
-    """The score of one program: geometric mean over families and instances of loss / initial loss at the best rate."""
-    logs, rates, tests = [], [], []
-    for part in parts:
-        mean = part.valid.mean(axis=1)  # [T, L], over seeds; +inf where any seed failed
-        best = mean.argmin(axis=1)
-        for t, rate in enumerate(best):
-            if not np.isfinite(mean[t, rate]):
-                return Measured(reason="diverged")
-            start = float(part.initial[t].mean() - part.optimum[t])
-            logs.append(math.log(max(float(mean[t, rate] - part.optimum[t]) / start, LOSS_FLOOR)))
-            rates.append(float(job.rates[rate]))
-            tests.append([float(x) for x in part.test[t, :, rate]])
-    return Measured(score=math.exp(sum(logs) / len(logs)), rates=tuple(rates), losses=tuple(tuple(x) for x in tests))
+def _measured(job: Job, rates: np.ndarray, parts: Sequence[_Losses]) -> Measured:
+    """The score of one program: geometric mean over families of mean loss / initial loss, at one rate for each family."""
+    logs, best, losses, profile = [], [], [], []
+    for grid, part in zip(rates, parts, strict=True):
+        mean = log_loss(part.valid.mean(axis=1), part.initial.mean(axis=1), part.optimum)
+        profile += [float(x) for x in np.minimum(mean, math.log(CAP))]
+        found = read(mean, job.reading)
+        if found is None:
+            return Measured(reason="diverged")
+        logs.append(found.log)
+        step = float(grid[-1] / grid[0]) ** (1.0 / max(1, len(grid) - 1))
+        best.append(float(grid[found.point]) if job.reading == "best" else float(grid[0]) * step**found.place)
+        losses.append(tuple(float(x) for x in part.test[:, :, found.point].ravel()))
+    return Measured(score=math.exp(sum(logs) / len(logs)), rates=tuple(best), losses=tuple(losses), profile=tuple(profile))
 
 
 @partial(jax.jit, static_argnames=("schedule", "test", "nest"))
 def _train(
-    batch: TaskBatch, programs: Encoded, active: jax.Array, steps: jax.Array, schedule: Schedule, test: bool, nest: str
+    batch: TaskBatch, programs: Encoded, active: jax.Array, rates: jax.Array, steps: jax.Array, schedule: Schedule, test: bool, nest: str
 ) -> dict[str, jax.Array]:
-    """Losses of P programs: valid (and test) f32[P, T, S, L], initial f32[P, T, S]; what is not active (bool[P]) is not trained."""
+    """Losses of P programs: valid (and test) f32[P, T, S, L], initial f32[P, T, S]; what is not active (bool[P]) is not trained.
+
+    `rates` f32[P, L] are the programs' own; those of `batch` are not used.
+    """
     splits: tuple[Split, ...] = ("valid", "test") if test else ("valid",)
     layout = Layout.of(jax.eval_shape(batch.task().init, jax.random.key(0)))
     count = programs.result.shape[0]
@@ -138,22 +143,25 @@ def _train(
         done = rollout(tasks, BatchOptimizer(*batch_optimizer(layout, some)), steps=steps, schedule=schedule, evals=1, splits=splits)
         return {**done.final, "initial": done.initial}
 
-    def one(item: tuple[Encoded, jax.Array]) -> dict[str, jax.Array]:
-        program, wanted = item
+    def one(item: tuple[Encoded, jax.Array, jax.Array]) -> dict[str, jax.Array]:
+        program, wanted, grid = item
         alone = jax.tree.map(lambda leaf: leaf[None], program)
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(run, alone, batch))
-        return jax.lax.cond(wanted, lambda: run(alone, batch), lambda: nothing)
+        mine = replace(batch, learning_rates=grid)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(run, alone, mine))
+        return jax.lax.cond(wanted, lambda: run(alone, mine), lambda: nothing)
 
     if nest == "programs":
-        return jax.lax.map(one, (jax.tree.map(jnp.asarray, programs), jnp.asarray(active)))
-    out = run(programs, _repeated(batch, count))
+        return jax.lax.map(one, (jax.tree.map(jnp.asarray, programs), jnp.asarray(active), jnp.asarray(rates)))
+    out = run(programs, _repeated(batch, count, jnp.asarray(rates)))
     return {name: leaf.reshape(count, -1, *leaf.shape[1:]) for name, leaf in out.items()}
 
 
-def _repeated(batch: TaskBatch, count: int) -> TaskBatch:
-    """The batch `count` times over, one after the other along T."""
+def _repeated(batch: TaskBatch, count: int, rates: jax.Array) -> TaskBatch:
+    """The batch `count` times over, one after the other along T, each with its own rates [count, L]."""
     configs = jax.tree.map(lambda leaf: jnp.tile(leaf, (count, *[1] * (leaf.ndim - 1))), batch.configs)
-    return TaskBatch(batch.family, configs, jnp.tile(batch.keys, (count, 1)), batch.learning_rates)
+    tasks, seeds, length = batch.shape
+    grid = jnp.broadcast_to(rates[:, None, None], (count, tasks, seeds, length)).reshape(count * tasks, seeds, length)
+    return TaskBatch(batch.family, configs, jnp.tile(batch.keys, (count, 1)), grid)
 
 
 def _optimum(batch: TaskBatch) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from discover.flow import Flow, Walk
 from discover.genome import Genome, to_program
-from discover.schema import Candidate
+from discover.schema import TRAINED, Candidate
 from search_space.cost import flops_per_param, state_bytes_per_param
 from search_space.dataflow import Dataflow
 from search_space.parse import parse_program
@@ -40,6 +40,8 @@ class Subject:
     rungs: dict[int, float | None] = field(default_factory=dict)
     rates: tuple[float, ...] = ()
     gain: float | None = None
+    profile: tuple[float, ...] = ()
+    """Mean log losses at all rates of the coarse rungs passed, one after the other."""
 
     def known_score(self) -> float | None:
         """The score that a proposal of this behaviour gets: its own, or its twin's."""
@@ -81,6 +83,7 @@ def to_row(subject: Subject) -> Candidate:
         "rungs": [[steps, score] for steps, score in subject.rungs.items()],
         "rates": list(subject.rates),
         "gain": subject.gain,
+        "profile": list(subject.profile) if subject.status == TRAINED else [],
     }
     return Candidate(
         id=subject.id, text=to_text(subject.program), generation=subject.generation, parent_id=subject.parent,
@@ -99,5 +102,5 @@ def from_row(row: Candidate, known: dict[int, Subject]) -> Subject:
         real=bytes.fromhex(row.real_key) or None, print=bytes.fromhex(detail["print"]) if detail["print"] else None,
         twin=known[detail["twin"]] if detail["twin"] is not None else None, score=row.score,
         audit_score=detail["audit_score"], state_bytes=row.state_bytes, cost=row.cost,
-        rungs=dict(detail["rungs"]), rates=tuple(detail["rates"]), gain=detail["gain"],
+        rungs=dict(detail["rungs"]), rates=tuple(detail["rates"]), gain=detail["gain"], profile=tuple(detail["profile"]),
     )  # fmt: skip

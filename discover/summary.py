@@ -26,7 +26,7 @@ class Summary:
 
     @property
     def hall(self) -> list[dict[str, Any]]:
-        """The best rules scored again on fresh seeds, best first; empty before the end."""
+        """The best rules scored again on fresh draws, best first; empty before the end."""
         return self._result("hall")
 
     @property
@@ -93,7 +93,7 @@ def rule_json(candidate: Candidate) -> dict[str, Any]:
 
 
 def hero_json(hero: dict[str, Any]) -> dict[str, Any]:
-    """A rule of the hall of fame as scripts see it: its score is the one on fresh seeds."""
+    """A rule of the hall of fame as scripts see it: its score is the one on fresh draws."""
     return {**hero, "score": hero["fresh_score"], "search_score": hero["score"]}
 
 

@@ -10,7 +10,7 @@ from discover.errors import JobError
 from discover.executor import Executor, Outcome
 from discover.jobs import Job, Measured
 from discover.pipeline import RACED, settle, settle_level
-from discover.race import Curves, Race
+from discover.race import Curves, Race, rungs
 from discover.schema import TRAINED
 from discover.subjects import Subject
 from search_space.printer import to_text
@@ -37,17 +37,27 @@ class Trainer:
     def remember(self, subject: Subject) -> None:
         """Enter a subject that was trained in full."""
         self.trained[subject.id] = subject
-        self.curves.add(subject.id, [score for score in subject.rungs.values() if score is not None])
+        self.curves.add(subject.id, subject.profile)
 
-    def job(self, programs: Sequence[str] = (), steps: int | None = None) -> Job:
-        """A job on the search's tasks with its seeds and rates."""
+    def job(self, steps: int | None = None, rounds: int = 1) -> Job:
+        """A job on the search's tasks with its coarse grid of rates."""
         c = self.config
-        return Job(tuple(programs), c.tasks, steps or c.steps, c.seeds, c.rates, c.seed)
+        return Job((), c.tasks, steps or c.steps, rounds, c.rates, c.seed, reading="vertex")
 
-    def measure(self, programs: Sequence[str], like: Job, on_done: Done | None = None) -> list[Measured]:
+    def fine(self, like: Job) -> Job:
+        """The same with the fine grid, in units of the rules' own optima."""
+        middle = (len(self.config.rates) - 1) / 2
+        rates = tuple(self.config.fine_step ** (i - middle) for i in range(len(self.config.rates)))
+        return replace(like, rates=rates, reading="smooth")
+
+    def measure(
+        self, programs: Sequence[str], like: Job, centres: Sequence[Sequence[float]] = (), on_done: Done | None = None
+    ) -> list[Measured]:
         """Train programs as `like` says; `on_done(programs measured)` is called as jobs end. Raises JobError where a job is broken."""
         size = self.config.batch
-        jobs = [replace(like, programs=tuple(programs[i : i + size])) for i in range(0, len(programs), size)]
+        cuts = [slice(i, i + size) for i in range(0, len(programs), size)]
+        rows = [tuple(row) for row in centres]
+        jobs = [replace(like, programs=tuple(programs[cut]), centres=tuple(rows[cut])) for cut in cuts]
         count = 0
 
         def one_done(index: int, _: Outcome) -> None:
@@ -67,28 +77,46 @@ class Trainer:
             raise JobError(f"training failed: {outcome.message}")
         if len(job.programs) == 1:
             return [Measured(reason=outcome.reason)]
-        singles = [replace(job, programs=(program,)) for program in job.programs]
+        singles = [replace(job, programs=(p,), centres=job.centres[i : i + 1]) for i, p in enumerate(job.programs)]
         again = self.executor.map(JOB, [single.to_json() for single in singles])
         return [self._read(single, result)[0] for single, result in zip(singles, again, strict=True)]
+
+    def measure_finely(self, programs: Sequence[str], like: Job, locate_steps: int | None = None) -> list[Measured]:
+        """Find each program's optimum with one round on the coarse grid, then train on the fine one around it, as `like` says."""
+        coarse = self.measure(programs, replace(like, rounds=1, steps=locate_steps or like.steps, reading="vertex"))
+        located = [i for i, measured in enumerate(coarse) if measured.score is not None]
+        results = list(coarse)
+        fine = self.measure([programs[i] for i in located], self.fine(like), [coarse[i].rates for i in located])
+        for i, measured in zip(located, fine, strict=True):
+            results[i] = measured
+        return results
 
     def race(self, race: Race, subjects: Sequence[Subject]) -> None:
         """Train subjects rung by rung and settle each: with a score, as raced out, or with the reason of its failure."""
         runners = list(subjects)
-        last = len(race.ladder) - 1
-        for number, rung in enumerate(race.ladder):
-            results = self.measure([to_text(s.program) for s in runners], self.job(steps=rung.steps))
+        for number, rung in enumerate(race.ladder[:-1]):
+            results = self.measure([to_text(s.program) for s in runners], self.job(rung.steps))
             for subject, measured in zip(runners, results, strict=True):
-                subject.rungs[rung.steps] = measured.score
-                subject.rates = measured.rates
-                if measured.score is None:
-                    settle(subject, None, measured.reason)
-                elif number == last:
-                    settle(subject, measured.score)
-            if number < last:
-                runners = self._hurdle(race, number, runners, results)
+                _note(subject, rung.steps, measured)
+                subject.profile += measured.profile
+            runners = self._hurdle(race, number, runners, results)
+        self._finish(runners)
         for subject in subjects:
             if subject.status == TRAINED:
                 self.remember(subject)
+
+    def _finish(self, runners: Sequence[Subject]) -> None:
+        """Train those that passed all hurdles in full, and settle them."""
+        c, texts = self.config, [to_text(s.program) for s in runners]
+        whole = self.job(rounds=c.full_rounds)
+        if len(c.rung_fractions) > 1:  # the last hurdle has found the optimum
+            results = self.measure(texts, self.fine(whole), [s.rates for s in runners])
+        else:
+            results = self.measure_finely(texts, whole)
+        for subject, measured in zip(runners, results, strict=True):
+            _note(subject, c.steps, measured)
+            if measured.score is not None:
+                settle(subject, measured.score)
 
     def _hurdle(self, race: Race, number: int, runners: list[Subject], results: Sequence[Measured]) -> list[Subject]:
         """Who goes on. Who does not, or is about to be trained in full, takes the score of one it has run level with, if there is one."""
@@ -98,7 +126,7 @@ class Trainer:
         for i, (subject, measured) in enumerate(zip(runners, results, strict=True)):
             if measured.score is None or free[i] or (passed[i] and not final):
                 continue
-            level = self.curves.alike([score for score in subject.rungs.values() if score is not None])
+            level = self.curves.alike(subject.profile)
             if level is not None:
                 settle_level(subject, self.trained[level])
                 passed[i] = False
@@ -107,7 +135,16 @@ class Trainer:
         return [subject for subject, go in zip(runners, passed, strict=True) if go]
 
     def audit(self, subjects: Sequence[Subject]) -> None:
-        """Train rejected subjects in full, only to know what the filters cost."""
-        results = self.measure([to_text(s.program) for s in subjects], self.job())
+        """Train rejected subjects as those that pass every hurdle are trained, only to know what the filters cost."""
+        c, texts = self.config, [to_text(s.program) for s in subjects]
+        located = rungs(c.steps, c.rung_fractions, c.rung_keep)[-2].steps if len(c.rung_fractions) > 1 else c.steps
+        results = self.measure_finely(texts, self.job(rounds=c.full_rounds), located)
         for subject, measured in zip(subjects, results, strict=True):
             subject.audit_score = FAILED if measured.score is None else measured.score
+
+
+def _note(subject: Subject, steps: int, measured: Measured) -> None:
+    """Record what a rung measured; a failure settles the subject."""
+    subject.rungs[steps], subject.rates = measured.score, measured.rates
+    if measured.score is None:
+        settle(subject, None, measured.reason)

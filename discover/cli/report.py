@@ -43,7 +43,7 @@ def print_rules(title: str, rules: Sequence[Candidate]) -> None:
 
 
 def print_hall(hall: Sequence[dict[str, Any]]) -> None:
-    """The hall of fame: scores on the seeds that selected, and on fresh ones, by which it is ordered."""
+    """The hall of fame: scores on the draws that selected, and on fresh ones, by which it is ordered."""
     rows = [
         (
             str(hero["id"]), output.number(hero["fresh_score"]), output.number(hero["score"]), output.number(hero["state_bytes_per_param"]),
@@ -57,7 +57,7 @@ def print_hall(hall: Sequence[dict[str, Any]]) -> None:
 def print_comparison(task: str, rows: Sequence[dict[str, Any]]) -> None:
     """Test losses of the found rule and of known ones, all tuned with as many trials, best first."""
     searched = "searched on" if rows[0]["searched"] else "held out"
-    title = f"{task} ({searched}): test loss, {rows[0]['seeds']} fresh seeds, 95 % interval, {rows[0]['trials']} tuning trials each"
+    title = f"{task} ({searched}): test loss, {rows[0]['seeds']} fresh draws, 95 % interval, {rows[0]['trials']} tuning trials each"
     ordered = sorted(rows, key=lambda row: (row["mean"] is None, row["mean"]))
     cells = [
         (

@@ -14,7 +14,7 @@ def configuration() -> SearchConfig:
     """Small, with every part at work: restarts, audits, several rungs, a held-out task."""
     return preset(
         "micro", start=("adamw", "sgd"), seed=3, max_proposals=600, budget_seconds=None, generation=40, population=60, audit_share=0.2,
-        restart_patience=150, hall=3, final_seeds=2, final_trials=2, batch=8,
+        restart_patience=150, hall=3, final_rounds=2, final_trials=2, batch=8,
     )  # fmt: skip
 
 

@@ -32,16 +32,17 @@ def test_the_window_rolls() -> None:
     assert race.pass_on(0, [2.0, 2.0, 2.0, 2.0]) == [True] * 4
 
 
-def test_level_curves_are_found_nearest_first() -> None:
+def test_level_profiles_are_found_nearest_first() -> None:
     curves = Curves(tolerance=1e-3)
-    curves.add(3, [2.0, 1.0])
-    curves.add(5, [2.0005, 1.0])
-    curves.add(9, [2.0005, 1.0])
-    assert curves.alike([2.0004]) == 5
-    assert curves.alike([2.0]) == 3
-    assert curves.alike([2.0, 1.01]) is None
-    assert curves.alike([2.01]) is None
-    assert Curves(tolerance=0.0).alike([2.0]) is None
+    curves.add(3, [0.7, -0.2, 0.0, 1.0])
+    curves.add(5, [0.7005, -0.2, 0.0, 1.0])
+    curves.add(9, [0.7005, -0.2, 0.0, 1.0])
+    assert curves.alike([0.7004, -0.2]) == 5
+    assert curves.alike([0.7, -0.2]) == 3
+    assert curves.alike([0.7, -0.21]) is None, "one rate at which they differ is enough"
+    assert curves.alike([0.7, -0.2, 0.0, 1.01]) is None
+    assert curves.alike([]) is None
+    assert Curves(tolerance=0.0).alike([0.7, -0.2]) is None
 
 
 def test_state_round_trip_equals_continuing() -> None:

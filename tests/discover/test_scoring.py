@@ -19,7 +19,7 @@ from search_space.program import Program
 
 CONFIG = preset(
     "micro", tasks=("noisy_quadratic?rows=3&cols=4",), start=("sgd",), max_proposals=120, budget_seconds=None, generation=40, population=40,
-    steps=40, batch=4, hall=2, hall_seeds=2, final_seeds=2, final_trials=1, held_out=(), baselines=("sgd",), audit_share=0.1,
+    steps=40, batch=4, hall=2, hall_rounds=2, checks=(), final_rounds=2, final_trials=1, held_out=(), baselines=("sgd",), audit_share=0.1,
 )  # fmt: skip
 """Small enough to compile in seconds."""
 
@@ -37,7 +37,7 @@ def pool() -> Iterator[ProcessExecutor]:
 
 
 def job(programs: tuple[str, ...], config: SearchConfig = CONFIG, steps: int = 40) -> Job:
-    return Job(programs, config.tasks, steps, config.seeds, config.rates, config.seed)
+    return Job(programs, config.tasks, steps, 1, config.rates, config.seed)
 
 
 def score(pool: ProcessExecutor, *jobs: Job) -> list[list[dict]]:
@@ -55,7 +55,7 @@ def test_racing_and_other_programs_never_recompile(pool: ProcessExecutor) -> Non
     before = compilations(pool)
     assert before >= 1
     score(pool, *(job((text(name), text("lion")), steps=steps) for name in ("adam", "lamb", "adafactor") for steps in (2, 10, 40)))
-    score(pool, Job((text("adam"),) * 4, CONFIG.tasks, 7, CONFIG.seeds, tuple(2 * r for r in CONFIG.rates), 99, stream=2))
+    score(pool, Job((text("adam"),) * 4, CONFIG.tasks, 7, 2, tuple(2 * r for r in CONFIG.rates), 99, stream=2, centres=((0.5,),) * 4))
     assert compilations(pool) == before
 
 

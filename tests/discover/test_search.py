@@ -67,7 +67,10 @@ def test_the_run_is_worth_comparing(whole: dict[str, Any]) -> None:
     assert whole["status"] == "finished" and whole["proposals"] == 600
     assert sum(whole["attempts"].values()) == 600
     assert {"exact_key", "no_descent", "raced_out", "fingerprint", TRAINED} <= set(whole["attempts"])
-    assert len(whole["result"]["hall"]) == 3
+    heroes = whole["result"]["hall"]
+    starts = {c.id for c in whole["candidates"] if c.origin == "start"}
+    assert len(heroes) == 3 + len(starts) and starts < {hero["id"] for hero in heroes}, "the start rules compete"
+    assert [h["fresh_score"] for h in heroes] == sorted(h["fresh_score"] for h in heroes)
     assert {row["rule"] for row in whole["result"]["table"]} == {"found", "sgd", "momentum", "adam", "lion"}
     best = min(c.score for c in whole["candidates"] if c.score is not None)
     start = next(c.score for c in whole["candidates"] if c.origin == "start")
@@ -175,7 +178,7 @@ def test_constraints_hold_in_a_search(tmp_path: Path) -> None:
     ops = ("mul", "sign", "lerp", "add")
     config = preset(
         "micro", start=("sgd",), ops=ops, max_slots=1, max_statements=6, max_proposals=300, budget_seconds=None, generation=50,
-        population=40, hall=2, final_seeds=2, final_trials=1, held_out=(), baselines=(),
+        population=40, hall=2, final_rounds=2, final_trials=1, held_out=(), baselines=(),
     )  # fmt: skip
     search.run(config, tmp_path / "run", workers=1)
     with RunStore.open(tmp_path / "run", readonly=True) as store:
@@ -189,7 +192,7 @@ def test_constraints_hold_in_a_search(tmp_path: Path) -> None:
 def test_the_controls_run(tmp_path: Path, strategy: str) -> None:
     config = preset(
         "micro", start=("adamw",), strategy=strategy, max_proposals=120, budget_seconds=None, generation=40, population=40, hall=2,
-        final_seeds=2, final_trials=1, held_out=(),
+        final_rounds=2, final_trials=1, held_out=(),
     )  # fmt: skip
     result = search.run(config, tmp_path / "run", workers=1)
     assert result.proposals == 120 and result.trained >= 1

@@ -91,8 +91,8 @@ def test_variation_is_data(name):
         assert not np.array_equal(leaf[0], leaf[1])
     if name != "noisy_quadratic":  # whose targets always differ
         plain = jax.jit(jax.vmap(load(f"{name}?vary=0").sample))(keys)
-        for leaf in jax.tree.leaves(plain):
-            np.testing.assert_array_equal(leaf[0], leaf[1])
+        for part, leaf in plain.items():
+            assert np.array_equal(leaf[0], leaf[1]) == (part != "fold"), part
 
 
 @pytest.mark.parametrize("name", names())
@@ -127,14 +127,34 @@ def test_label_noise_replaces_the_stated_share_of_training_labels():
     noisy = config | {"label_noise": jnp.float32(0.2)}
     clean, wrong = (variation.minibatch(digits, c, jax.random.key(1), "train", 20_000)["y"] for c in (config, noisy))
     assert float(jnp.mean(clean != wrong)) == pytest.approx(0.2 * 0.9, abs=0.03)  # one in ten is right by chance
-    held_out = variation.minibatch(digits, noisy, jax.random.key(1), "valid", 8)["y"]
-    np.testing.assert_array_equal(held_out, digits.valid.y)
+    clean, wrong = (variation.minibatch(digits, c, jax.random.key(1), "valid", 8)["y"] for c in (config, noisy))
+    np.testing.assert_array_equal(clean, wrong)
 
 
-def test_training_batches_are_training_examples():
+def rows(batch):
+    """The examples of a batch as a set."""
+    return {row.tobytes() for row in np.asarray(batch["x"])}
+
+
+@pytest.mark.parametrize("spec", ["digits_mlp", "digits_autoencoder", "micro_mlp", "breast_cancer"])
+def test_each_configuration_has_its_own_split_and_the_test_part_is_never_in_it(spec):
+    family = load(spec)
+    seen = []
+    for seed in range(3):
+        task = family.task(jax.jit(family.sample)(jax.random.key(seed)))
+        valid, test = (rows(task.batch(jax.random.key(0), split)) for split in ("valid", "test"))
+        train = set().union(*(rows(task.batch(jax.random.key(k), "train")) for k in range(60)))
+        twice = 5 if spec == "micro_mlp" else 0  # pooled pixels, of which two images may agree in all
+        assert len(train & valid) <= twice and len(train & test) <= twice and len(valid & test) <= twice
+        seen.append(valid)
+    assert seen[0] != seen[1] != seen[2] and len({len(valid) for valid in seen}) == 1
+
+
+def test_training_batches_are_examples_that_are_not_for_testing():
     batch = make("digits_mlp").batch(jax.random.key(0), "train")
-    train = {row.tobytes(): label for row, label in zip(data.digits().train.x, data.digits().train.y, strict=True)}
-    assert [train[row.tobytes()] for row in np.asarray(batch["x"])] == batch["y"].tolist()
+    parts = [data.digits().train, data.digits().valid]
+    known = {row.tobytes(): label for part in parts for row, label in zip(part.x, part.y, strict=True)}
+    assert [known[row.tobytes()] for row in np.asarray(batch["x"])] == batch["y"].tolist()
 
 
 @pytest.mark.parametrize("vary", [0, 1])
