@@ -52,13 +52,14 @@ def weights(seed: int) -> Tree:
 
 
 def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: int = STEPS) -> Tree:
-    """Streams (T, …): a common direction with noise, a jump of scale, exact zeros in single elements, one step all zero."""
+    """Streams (T, …): a common direction with noise, a jump of scale, exact zeros in single elements and once in whole tensors."""
     rng = np.random.default_rng(seed)
     scale = np.where((np.arange(steps) >= 80) & (np.arange(steps) < 90), 10.0, 1.0)
-    scale[min(120, steps - 1)] = 0.0
     out = {}
     for k, s in shapes.items():
         noise = rng.normal(size=(steps, *s)) + 0.3 * rng.normal(size=s)
+        if len(s) == 2:
+            noise[120:121] = 0.0
         out[k] = (scale.reshape(-1, *(1 for _ in s)) * noise * (rng.random((steps, *s)) > 0.05)).astype(np.float32)
     return out
 

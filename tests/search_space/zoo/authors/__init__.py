@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.search_space.zoo.authors import (
     adam_family,
+    adam_variants,
     by_optax,
     distance,
     lion_family,
@@ -15,6 +16,6 @@ from tests.search_space.zoo.authors import (
 from tests.search_space.zoo.harness import Reference
 
 REFERENCES: dict[str, Reference] = {}
-for family in (adam_family, by_optax, distance, lion_family, momentum_family, row_column, tensor_family, trust_ratio):
+for family in (adam_family, adam_variants, by_optax, distance, lion_family, momentum_family, row_column, tensor_family, trust_ratio):
     assert not REFERENCES.keys() & family.TABLE.keys()
     REFERENCES |= family.TABLE

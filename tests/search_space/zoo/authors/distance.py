@@ -58,8 +58,32 @@ def dowg(s: State, grads: Tree, params: Tree, t: int, lr: float, extra: Mapping[
     return {k: -eta * (g + decay * params[k]) for k, g in grads.items()}
 
 
+def dadapt_sgd(
+    s: State,
+    grads: Tree,
+    params: Tree,
+    t: int,
+    lr: float,
+    extra: Mapping[str, Any],
+    b: float = 0.0,
+    small: float = 1e-6,
+    decay: float = 0.0,
+) -> Tree:
+    """Defazio & Mishchenko, arXiv:2301.07733, facebookresearch/dadaptation, growth not bounded."""
+    x = {k: g + decay * params[k] for k, g in grads.items()}
+    if t == 1:
+        s.start, s.d, s.first_norm, s.sum = params, small, global_norm(x), {k: 0.0 * g for k, g in grads.items()}
+    rate = s.d * lr / s.first_norm
+    s.sum = {k: s.sum[k] + rate * x[k] for k in x}
+    s.weighted = s.weighted + rate**2 * global_norm(x) ** 2
+    length = global_norm(s.sum)
+    s.d = max(s.d, (length**2 - s.weighted) / length)
+    return {k: b * params[k] + (1 - b) * (s.start[k] - s.sum[k]) - params[k] for k in x}
+
+
 TABLE: dict[str, Reference] = {
     "dog": Reference(whole_tree(dog), {"small": 1e-2, "decay": 0.03}, rates=(0.3, 1.0)),
     "ldog": Reference(per_tensor(ldog), {"small": 1e-2, "decay": 0.03}, rates=(0.3, 1.0)),
     "dowg": Reference(whole_tree(dowg), {"eps": 1e-2, "decay": 0.03}, rates=(0.3, 1.0)),
+    "dadapt_sgd": Reference(whole_tree(dadapt_sgd), {"b": 0.9, "small": 1e-2, "decay": 0.003}, rates=(0.3, 1.0)),
 }

@@ -62,14 +62,14 @@ def tvlars(
     rate: float = 0.001,
     offset: float = 0.1,
     delay: float = 0.0,
-    floor: float = 0.0,
+    least: float = 0.0,
     cap: float = 10.0,
     decay: float = 0.0,
 ) -> Any:
     """Do et al., arXiv:2309.14053: the fading factor and floor of the paper in KhoiDOO/tvlars, whose norms are clamped to 10."""
     x = g + decay * w
     above, below = min(norm(w), cap), min(norm(x), cap)
-    fade = max(1 / (offset + np.exp(rate * (t - delay))), floor)
+    fade = max(1 / (offset + np.exp(rate * (t - delay))), least)
     q = trust * fade * above / below if above > 0 and below > 0 else 1.0
     s.m = b * s.m + q * x
     return -lr * s.m
@@ -139,7 +139,7 @@ TABLE: dict[str, Reference] = {
     "lamb": Reference(per_tensor(lamb), {"low": 1.0, "high": 3.0, "decay": 0.01}, rates=(0.01, 0.05)),
     "lars": Reference(from_optax(_lars), {"trust": 0.01, "decay": 0.03}),
     "lars_momentum": Reference(per_tensor(lars_momentum), {"low": 1.0, "high": 3.0, "decay": 0.01}, rates=(0.01, 0.05)),
-    "tvlars": Reference(per_tensor(tvlars), {"trust": 0.1, "rate": 0.05, "delay": 100.0, "floor": 0.02, "decay": 0.03}),
+    "tvlars": Reference(per_tensor(tvlars), {"trust": 0.1, "rate": 0.05, "delay": 100.0, "least": 0.02, "decay": 0.03}),
     "adamp": Reference(per_tensor(adamp), {"delta": 1.0, "ratio_decay": 0.3, "decay": 0.03}),
     "sgdp": Reference(per_tensor(sgdp), {"delta": 1.0, "ratio_decay": 0.3, "decay": 0.003}, rates=(0.001, 0.01)),
     "allora": Reference(per_tensor(allora), {"eta": 3.0, "decay": 0.03}),
