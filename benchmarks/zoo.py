@@ -21,10 +21,9 @@ HEAD = """# The zoo: known update rules as programs
 
 Written by `python -m benchmarks.zoo`; a test keeps it equal to the rules. {count} rules. *Worst error* is the largest relative L2 error
 of a whole update against the reference named beside it (optax in float64, or the author's formula in NumPy float64), over 200 steps on
-tensors of five shapes, two seeds, two learning rates, float32. *State* is bytes for each parameter of a 256 × 256 matrix, *cost* evaluations a
-step in gradients, *degree* the power by which the update scales with the gradient. Tiers: E elementwise, C step control, R per tensor, A rows
-and columns, G across tensors, N noise, S order statistics, H history, M matrix. A `*` after the tier: the population interpreter does not
-run it, the compiler does.
+tensors of five shapes, two seeds, two learning rates, float32. *State* is bytes for each parameter of a 256 × 256 matrix, *cost* is
+evaluations a step in gradients, *degree* the power by which the update scales with the gradient. Tiers: E elementwise, C step control,
+R per tensor, A rows and columns, G across tensors, N noise, S order statistics, H history, M matrix. A `*` after the tier: compiled only.
 """
 COLUMNS = "| rule | title | row | certainty | year | tier | lines | slots | state | cost | degree | verified against | worst error |"
 

@@ -14,6 +14,7 @@ import optax
 from search_space.dataflow import Dataflow, SlotFlow, dataflow
 from search_space.ops import OPS, Op
 from search_space.program import EVALUATIONS, INPUT_KINDS, POSITION_INPUTS, Program
+from search_space.specialise import without
 from search_space.tensors import hyper_values, kind_shape, positions, start_value, stored_shape, tensor_constants, view_shape
 
 QUERY_KEYWORDS = {
@@ -51,8 +52,9 @@ def to_optax(
     Raises `TypeError` for an unknown hyperparameter, or at an update that lacks a query input of the rule; `ValueError` for a
     hyperparameter out of range.
     """
-    flow = dataflow(program)
     values = hyper_values(program.hypers, hypers or {})
+    program = _specialised(program, values)
+    flow = dataflow(program)
     if mask is not None and "decay" not in values:
         raise TypeError(f"rule '{program.name}' has no hyperparameter 'decay' for a mask to act on")
 
@@ -82,6 +84,16 @@ def to_optax(
         return structure.unflatten(out), RuleState(optax.safe_increment(state.count), kept)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _specialised(program: Program, values: Mapping[str, Any]) -> Program:
+    """Without the terms of a weight decay that is the number 0; slots stay as they are."""
+    decay = values.get("decay")
+    if not isinstance(decay, int | float) or decay != 0:
+        return program
+    reduced = without(program, frozenset({"decay"}))
+    same = [s.name for s in dataflow(reduced).slots] == [s.name for s in dataflow(program).slots]
+    return reduced if same else program
 
 
 def environment(learning_rate: Any, count: jax.Array, grads: Sequence[Any], weights: Sequence[Any]) -> dict[str, Any]:

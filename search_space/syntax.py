@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import NoReturn
 
-from search_space.ops import OPS
+from search_space.ops import CORE_OPS
 from search_space.program import RuleError
 
 MAX_CHARACTERS = 200_000
@@ -40,7 +40,7 @@ def number(node: ast.expr) -> float | None:
 def check_name(node: ast.AST, name: str) -> None:
     if name.startswith("__") or name == "_" or keyword.iskeyword(name) or not name.isascii() or len(name) > 64:
         fail(node, "names are ASCII, at most 64 characters, and do not start with two underscores")
-    if name in OPS and not isinstance(node, ast.FunctionDef) and name not in ("e", "eps", "pi"):
+    if name in CORE_OPS and not isinstance(node, ast.FunctionDef) and name not in ("e", "eps", "pi"):
         fail(node, f"'{name}' is the name of a primitive; choose another")
 
 
