@@ -66,8 +66,10 @@ def gradient_filter(rule: Rule, **hyperparameters: Any) -> optax.GradientTransfo
     return optax.chain(optimizer(rule, 1.0, **hyperparameters), optax.scale(-1.0))
 
 
-def schedule(rule: Rule, peak: float, **hyperparameters: Any) -> Callable[[Any], jax.Array]:
-    """A schedule rule as an optax schedule: count of steps made → learning rate. `lr` of the rule is `peak`.
+def schedule(rule: Rule, peak: Any, **hyperparameters: Any) -> Callable[[Any], jax.Array]:
+    """A schedule rule as an optax schedule: count of steps made → learning rate.
+
+    `lr` of the rule is `peak`, a number or another schedule: `schedule("warmup", schedule("cosine", 0.1))` is their product.
 
     Raises `RuleError` for a rule that keeps state or reads weights or gradients.
 
@@ -86,7 +88,7 @@ def schedule(rule: Rule, peak: float, **hyperparameters: Any) -> Callable[[Any],
     values = hyper_values(program.hypers, hyperparameters)
 
     def rate(count: Any) -> jax.Array:
-        result, _ = run(flow, [()], {"lr": peak, "t": jnp.asarray(count) + 1}, values, {})
+        result, _ = run(flow, [()], {"lr": peak(count) if callable(peak) else peak, "t": jnp.asarray(count) + 1}, values, {})
         return result[0].reshape(())
 
     return rate
@@ -99,8 +101,11 @@ class Controller(NamedTuple):
     update: Callable[..., tuple[jax.Array, Any]]
 
 
-def controller(rule: Rule, start: float = 1.0, **hyperparameters: Any) -> Controller:
-    """A rule whose value is one number (batch size, learning rate, period of synchronisation …); its `lr` is `start`."""
+def controller(rule: Rule, start: Any = 1.0, **hyperparameters: Any) -> Controller:
+    """A rule whose value is one number (batch size, learning rate, period of synchronisation …).
+
+    Its `lr` is `start`, a number or a schedule. Raises `RuleError` for a rule whose value is not one number.
+    """
     program = _program(rule)
     flow = dataflow(program)
     if flow.kinds[flow.result] != "global":
@@ -108,6 +113,8 @@ def controller(rule: Rule, start: float = 1.0, **hyperparameters: Any) -> Contro
     tx = to_optax(program, start, hyperparameters)
 
     def update(state: Any, grads: Any, params: Any = None, **extra: Any) -> tuple[jax.Array, Any]:
+        if not jax.tree.leaves(grads):
+            raise ValueError(f"controller '{program.name}' was given no tensors to look at")
         updates, state = tx.update(jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), grads), state, params, **extra)
         return -jax.tree.leaves(updates)[0].reshape(-1)[0], state
 

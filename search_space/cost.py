@@ -40,6 +40,7 @@ COST = {
     "sampled_gradient": 1.0,
     "mean_square_gradient": 1.0,
     "hessian_diagonal": 2.0,
+    "vector": 0.0,
 }
 """Cost of one evaluation, in gradients of the batch."""
 

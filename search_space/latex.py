@@ -104,6 +104,7 @@ class _Writer:
             "hessian_vector": rf"\nabla^2 f_t(\theta_{{t-1}}) \left({inner}\right)",
             "gauss_newton_vector": rf"G_t \left({inner}\right)",
             "sampled_gradient": r"\nabla f_t(\theta_{t-1}; \hat y \sim p_\theta)",
+            "vector": inner,
             "mean_square_gradient": r"\textstyle\frac{1}{B}\sum_i \left(\nabla f_{t,i}\right)^2",
         }
         return forms[what]

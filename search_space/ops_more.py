@@ -125,11 +125,14 @@ def _noise() -> list[Op]:
 
 def _order() -> list[Op]:
     full: dict[tuple[Kind, ...], Kind] = {("full", "full"): "full"}
-    quantile: dict[tuple[Kind, ...], Kind] = {("full", "global"): "global"}
+    everywhere: dict[tuple[Kind, ...], Kind] = {("full", "global"): "global"}
+    kinds: tuple[Kind, ...] = ("full", "row", "col", "left", "right")
+    quantile: dict[tuple[Kind, ...], Kind] = {(x, q): "tensor" for x in kinds for q in ("global", "tensor")}
     return [
-        Op("quantile", 2, "S", "tensor", fn=_quantile, units=(1, 0), flops=20),
+        Op("quantile", 2, "S", "signature", fn=_quantile, signatures=quantile, units=(1, 0), flops=20),
+        Op("floor", 1, "S", fn=lambda xp, x: xp.floor(x)),
         Op("median", 1, "S", macro="quantile(x, 0.5)", units=(1,), flops=20),
-        Op("global_quantile", 2, "S", "signature", fn=_global_quantile, combine="gather", signatures=quantile, units=(1, 0), flops=20),
+        Op("global_quantile", 2, "S", "signature", fn=_global_quantile, combine="gather", signatures=everywhere, units=(1, 0), flops=20),
         Op("rank_match", 2, "S", "signature", fn=_rank_match, signatures=full, units=(0, 1), flops=60),
         Op("window_mean", 1, "M", "signature", fn=_window_mean, signatures={("full",): "full"}, units=(1,), shaped=True),
     ]

@@ -34,6 +34,7 @@ EVALUATIONS: dict[str, tuple[int, Kind]] = {
     "gauss_newton_vector": (1, "full"),
     "sampled_gradient": (0, "full"),
     "mean_square_gradient": (0, "full"),
+    "vector": (1, "full"),
 }
 """What a query can ask for: (number of points, kind). The point is the weights, or the vector of a product."""
 

@@ -33,17 +33,28 @@ class Losses(NamedTuple):
 
 
 class TrainingStep(NamedTuple):
-    """`init(params) → state`; `step(params, state, *batch) → (params, state, value)`, value the loss at the first point evaluated."""
+    """`init(params) → state`; `step(params, state, *batch, **query_inputs) → (params, state, value)`.
+
+    `value` is the loss at the first point where a gradient or the value was taken; NaN for a rule whose first such query has a period.
+    """
 
     init: Callable[[Any], Any]
     step: Callable[..., tuple[Any, Any, jax.Array]]
 
 
 def training_step(
-    rule: str | Path | Program, learning_rate: Any, loss: Callable[..., Any] | Losses, *, seed: int = 0, **hyperparameters: Any
+    rule: str | Path | Program,
+    learning_rate: Any,
+    loss: Callable[..., Any] | Losses,
+    *,
+    seed: int = 0,
+    mask: Any = None,
+    **hyperparameters: Any,
 ) -> TrainingStep:
     """A training step that makes every evaluation the rule asks for; `loss(params, *batch)` is a number.
 
+    `mask` says where the hyperparameter `decay` applies; `seed` starts the draws of labels. Query inputs that are no evaluations are
+    keywords of `step`.
     Raises `RuleError` for a rule that asks for what `loss` cannot give, or that has a rule for each role with a plan.
 
     Example:
@@ -59,10 +70,10 @@ def training_step(
     losses = loss if isinstance(loss, Losses) else Losses(loss)
     for evaluation in program.plan:
         _check_served(program, evaluation.what, losses)
-    tx = to_optax(program, learning_rate, hyperparameters)
+    tx = to_optax(program, learning_rate, hyperparameters, mask)
     values = hyper_values(program.hypers, hyperparameters)
 
-    def step(params: Any, state: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
+    def step(params: Any, state: Any, *batch: Any, **given: Any) -> tuple[Any, Any, jax.Array]:
         found: dict[str, Any] = {}
         value, grads = None, jax.tree.map(jnp.zeros_like, params)
         if reads_gradient(program):
@@ -76,7 +87,7 @@ def training_step(
             found[evaluation.name] = made
             value = loss_there if value is None else value
         extra = {"value": value} if value is not None else {}
-        updates, state = tx.update(grads, state, params, **extra, **found)
+        updates, state = tx.update(grads, state, params, **{**given, **extra, **found})
         return optax.apply_updates(params, updates), state, jnp.asarray(jnp.nan if value is None else value)
 
     return TrainingStep(tx.init, step)
@@ -95,9 +106,9 @@ def evaluation_params(rule: str | Path | Program, state: Any, params: Any, *, le
 
 
 def rule_state(program: Program, state: Any) -> RuleState:
-    """The state of a rule within a (chained, wrapped) optax state. Raises `ValueError` where there is none."""
+    """The state of a rule within a (chained, wrapped) optax state, the outermost; raises `ValueError` where there is none."""
     names = {s.name for s in dataflow(program).slots}
-    for found in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, RuleState)):
+    for found in reversed(jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, RuleState))):
         if isinstance(found, RuleState) and set(found.slots) == names:
             return found
     raise ValueError(f"the optimizer state has no state of rule '{program.name}'")
@@ -165,6 +176,8 @@ def _make(
 
 
 def _evaluate(what: str, losses: Losses, params: Any, point: Any, batch: tuple[Any, ...], count: jax.Array, seed: int) -> tuple[Any, Any]:
+    if what == "vector":
+        return point, None
     if what == "gradient":
         value, grads = jax.value_and_grad(losses.loss)(point, *batch)
         return grads, value
