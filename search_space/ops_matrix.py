@@ -88,7 +88,7 @@ def _inverse(xp: Any, x: Any) -> Any:
 
 
 _POLAR = """
-y = x / norm(x)
+y = ratio(x, norm(x))
 for _ in range(8):
     a = triple(y, y, y)
     y = 3.4445 * y - 4.775 * a + 2.0315 * triple(y, y, a)
@@ -100,8 +100,8 @@ _SPECTRAL_NORM = """
 v = col_norm(x)
 for _ in range(30):
     u = row_sum(x * v)
-    v = col_sum(x * (u / norm(u)))
-    v = v / norm(v)
+    v = col_sum(x * ratio(u, norm(u)))
+    v = ratio(v, norm(v))
 return norm(row_sum(x * v))
 """
 

@@ -60,9 +60,9 @@ def _global_quantile(xp: Any, xs: list[Any], qs: list[Any]) -> list[Any]:
 
 
 def _rank_match(xp: Any, x: Any, y: Any) -> Any:
-    """Each element of x replaced by the element of y of the same rank."""
+    """Each element of x replaced by the element of y of the same rank; of equal elements the earlier has the lower rank."""
     flat, other = x.reshape(*x.shape[:-2], -1), xp.sort(y.reshape(*y.shape[:-2], -1), axis=-1)
-    rank = xp.argsort(xp.argsort(flat, axis=-1), axis=-1)
+    rank = xp.argsort(xp.argsort(flat, axis=-1, stable=True), axis=-1, stable=True)
     return xp.take_along_axis(other, rank, axis=-1).reshape(x.shape)
 
 
