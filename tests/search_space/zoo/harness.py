@@ -15,6 +15,7 @@ import optax
 
 from search_space import optimizer, zoo
 from search_space.compiler import QUERY_KEYWORDS
+from search_space.program import EVALUATIONS, QUERY_INPUTS
 
 SHAPES: dict[str, tuple[int, ...]] = {"scalar": (), "vector": (7,), "matrix": (6, 5), "wide": (4, 9), "kernel": (3, 3, 4, 5)}
 STEPS = 200
@@ -35,7 +36,7 @@ class Reference:
 
     `make(params, learning_rate, **hypers)` returns a `Step`; its keyword defaults are the authors' own. `hypers` are set in half of the
     runs, on both sides. `rates` are the two learning rates, `start` replaces the initial weights. `tolerance` bounds the relative L2 error
-    of the whole update.
+    of the whole update. `measure`, if any, runs and compares in its own way.
     """
 
     make: Callable[..., Step]
@@ -43,6 +44,7 @@ class Reference:
     tolerance: float = TOLERANCE
     rates: tuple[float, float] = (0.01, 0.3)
     start: Callable[[Tree], Tree] = lambda params: params
+    measure: Callable[[str, Reference], list[float]] | None = None
 
 
 def weights(seed: int) -> Tree:
@@ -65,12 +67,22 @@ def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: 
 
 
 def query_inputs(name: str, seed: int) -> dict[str, Any]:
-    """Streams of what the rule asks for beyond the gradient: a falling positive loss, positive trees."""
-    wanted = {q for program in zoo.programs(name) for q in program.queries}
-    rng = np.random.default_rng(seed + 200)
-    falling = (2.0 + np.abs(rng.normal(size=STEPS))) / np.sqrt(1.0 + np.arange(STEPS))
-    trees = {q: {k: np.abs(v) for k, v in gradients(seed + 300 + i).items()} for i, q in enumerate(("h", "g2"))}
-    return {q: falling.astype(np.float32) if q == "f" else trees[q] for q in sorted(wanted)}
+    """Streams of what the rule asks for beyond the gradient, by name: losses fall and are positive, `h` and `g2` are positive."""
+    programs = zoo.programs(name)
+    kinds = {q: QUERY_INPUTS[q] for p in programs for q in p.queries} | {e.name: EVALUATIONS[e.what][1] for p in programs for e in p.plan}
+    out: dict[str, Any] = {}
+    for i, (q, kind) in enumerate(sorted(kinds.items())):
+        if q == "task":
+            out[q] = (np.arange(STEPS) // 20 % 3).astype(np.float32)
+        elif q == "examples":
+            out[q] = np.full(STEPS, 32.0, np.float32)
+        elif kind == "global":
+            noise = np.abs(np.random.default_rng(seed + 200 + i).normal(size=STEPS))
+            out[q] = ((2.0 + noise) / np.sqrt(1.0 + np.arange(STEPS))).astype(np.float32)
+        else:
+            tree = gradients(seed + 300 + i)
+            out[q] = {k: np.abs(v) for k, v in tree.items()} if q in ("h", "g2") else tree
+    return out
 
 
 def relative(a: Tree, b: Tree) -> float:
@@ -89,7 +101,7 @@ def _runner(name: str) -> Callable[..., tuple[Any, Any]]:
 
         def step(carry: Any, now: Any) -> Any:
             p, state = carry
-            keywords = {QUERY_KEYWORDS[q]: v for q, v in now[1].items()}
+            keywords = {QUERY_KEYWORDS.get(q, q): v for q, v in now[1].items()}
             u, state = tx.update(now[0], state, p, **keywords)
             return (optax.apply_updates(p, u), state), (u, p)
 
@@ -116,6 +128,8 @@ def as_float32(make: Callable[..., Step], hypers: Mapping[str, float]) -> dict[s
 
 def errors(name: str, reference: Reference) -> list[float]:
     """The worst relative error over all steps, for each of `RUNS`."""
+    if reference.measure is not None:
+        return reference.measure(name, reference)
     return [_error(name, reference, seed, reference.rates[rate], reference.hypers if own else {}) for seed, rate, own in RUNS]
 
 
