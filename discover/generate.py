@@ -9,8 +9,8 @@ from discover.flow import ILLEGAL, Flow
 from discover.genome import Genome, Line, to_program
 from discover.kinds import KIND_BITS
 from discover.space import Illegal, Space, draw_unit
-from search_space.ops import OPS
-from search_space.program import Hyper, Kind, Program, Slot
+from search_space.ops import CORE_OPS, OPS
+from search_space.program import POSITION_INPUTS, Hyper, Kind, Program, Slot
 
 ALL_OPS = tuple(OPS)
 HOSTILE_NUMBERS = (0.0, 1.0, -1.0, 1e-38, -1e-30, 3e38, -3e38, 1e30, 1e10, 88.8, -104.0, 0.5, 1e-8)
@@ -47,10 +47,10 @@ def random_genome(
 
 
 def hostile_program(rng: Random, flow: Flow | None = None) -> Program:
-    """Legal and dreadful: constants at the edges of float32, towers of exp and division, up to 200 statements."""
+    """Legal in a search and dreadful: constants at the edges of float32, towers of exp and division, up to 200 statements."""
     flow = Flow() if flow is None else flow
     statements = rng.choice((3, 10, 40, 200))
-    space = Space(ops=ALL_OPS if rng.random() < 0.5 else _EXPLOSIVE, hidden=(), max_statements=200)
+    space = Space(ops=CORE_OPS if rng.random() < 0.5 else _EXPLOSIVE, hidden=tuple(POSITION_INPUTS), max_statements=200)
     genome = random_genome(rng, space, statements, 4, flow, "hostile")
     lines: list[Line] = []
     for target, op, args in genome.lines:
