@@ -89,7 +89,9 @@ def known_programs(rng: Random, count: int, statements: int = 6) -> list[Program
 
 
 def _known_program(rng: Random, turn: Iterator[str], statements: int) -> Program:
-    env: dict[str, Kind] = {**dict(_LEAVES), **{s.name: s.kind for s in _SLOTS}, "b": "global", "row_index": "row", "col_index": "col"}
+    env: dict[str, Kind] = dict(
+        (*_LEAVES, ("b", "global"), ("row_index", "row"), ("col_index", "col"), *((s.name, s.kind) for s in _SLOTS))
+    )
     body: list[Assign] = []
     unused = [s.name for s in _SLOTS]
     for index in range(statements):

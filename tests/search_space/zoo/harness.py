@@ -36,7 +36,7 @@ class Reference:
 
     `make(params, learning_rate, **hypers)` returns a `Step`; its keyword defaults are the authors' own. `hypers` are set in half of the
     runs, on both sides. `rates` are the two learning rates, `start` replaces the initial weights. `tolerance` bounds the relative L2 error
-    of the whole update. `measure`, if any, runs and compares in its own way.
+    of the whole update. `shapes` are the tensors, where a decomposition is not well-posed on the usual ones. `measure`, if any, runs and compares in its own way.
     """
 
     make: Callable[..., Step]
@@ -45,12 +45,13 @@ class Reference:
     rates: tuple[float, float] = (0.01, 0.3)
     start: Callable[[Tree], Tree] = lambda params: params
     measure: Callable[[str, Reference], list[float]] | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: SHAPES)
 
 
-def weights(seed: int) -> Tree:
+def weights(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES) -> Tree:
     """Initial weights."""
     rng = np.random.default_rng(seed + 100)
-    return {k: np.asarray(rng.normal(size=s), np.float32) for k, s in SHAPES.items()}
+    return {k: np.asarray(rng.normal(size=s), np.float32) for k, s in shapes.items()}
 
 
 def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: int = STEPS) -> Tree:
@@ -66,7 +67,7 @@ def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: 
     return out
 
 
-def query_inputs(name: str, seed: int) -> dict[str, Any]:
+def query_inputs(name: str, seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES) -> dict[str, Any]:
     """Streams of what the rule asks for beyond the gradient, by name: losses fall and are positive, `h` and `g2` are positive."""
     programs = zoo.programs(name)
     kinds = {q: QUERY_INPUTS[q] for p in programs for q in p.queries} | {e.name: EVALUATIONS[e.what][1] for p in programs for e in p.plan}
@@ -80,7 +81,7 @@ def query_inputs(name: str, seed: int) -> dict[str, Any]:
             noise = np.abs(np.random.default_rng(seed + 200 + i).normal(size=STEPS))
             out[q] = ((2.0 + noise) / np.sqrt(1.0 + np.arange(STEPS))).astype(np.float32)
         else:
-            tree = gradients(seed + 300 + i)
+            tree = gradients(seed + 300 + i, shapes)
             out[q] = {k: np.abs(v) for k, v in tree.items()} if q in ("h", "g2") else tree
     return out
 
@@ -111,13 +112,19 @@ def _runner(name: str) -> Callable[..., tuple[Any, Any]]:
 
 
 def our_updates(
-    name: str, hypers: Mapping[str, float], lr: float, seed: int, start: Callable[[Tree], Tree] = lambda p: p
+    name: str,
+    hypers: Mapping[str, float],
+    lr: float,
+    seed: int,
+    start: Callable[[Tree], Tree] = lambda p: p,
+    shapes: Mapping[str, tuple[int, ...]] = SHAPES,
 ) -> tuple[Tree, Tree]:
     """(updates, weights before each), (T, …) float32, of our rule."""
     values = {h.name: h.default for program in zoo.programs(name) for h in program.hypers} | dict(hypers)
     numbers = {k: jnp.float32(v) for k, v in values.items()}
-    params = {k: np.asarray(v, np.float32) for k, v in start(weights(seed)).items()}
-    return jax.tree.map(np.asarray, _runner(name)(params, gradients(seed), query_inputs(name, seed), jnp.float32(lr), numbers))
+    params = {k: np.asarray(v, np.float32) for k, v in start(weights(seed, shapes)).items()}
+    streams = gradients(seed, shapes), query_inputs(name, seed, shapes)
+    return jax.tree.map(np.asarray, _runner(name)(params, *streams, jnp.float32(lr), numbers))
 
 
 def as_float32(make: Callable[..., Step], hypers: Mapping[str, float]) -> dict[str, float]:
@@ -134,8 +141,8 @@ def errors(name: str, reference: Reference) -> list[float]:
 
 
 def _error(name: str, reference: Reference, seed: int, lr: float, hypers: Mapping[str, float]) -> float:
-    updates, before = our_updates(name, hypers, lr, seed, reference.start)
-    grads, extra = gradients(seed), query_inputs(name, seed)
+    updates, before = our_updates(name, hypers, lr, seed, reference.start, reference.shapes)
+    grads, extra = gradients(seed, reference.shapes), query_inputs(name, seed, reference.shapes)
     at = lambda tree, t: jax.tree.map(lambda x: np.asarray(x[t], np.float64), tree)  # noqa: E731
     step = reference.make(at(before, 0), float(np.float32(lr)), **as_float32(reference.make, hypers))
     worst = []
