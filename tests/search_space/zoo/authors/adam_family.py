@@ -101,6 +101,12 @@ def grokfast(
     return -lr * (adam_direction(s, g + amplify * s.h, t, b1, b2, eps) + decay * w)
 
 
+def grokfast_ema(s: State, g: Array, w: Array, t: int, lr: float, alpha: float = 0.98, amplify: float = 2.0, decay: float = 0.0) -> Any:
+    """Lee et al., arXiv:2405.20233, gradfilter_ema of the authors' code before SGD."""
+    s.h = g if t == 1 else alpha * s.h + (1 - alpha) * g
+    return -lr * (g + amplify * s.h + decay * w)
+
+
 def adabound(
     s: State,
     g: Array,
@@ -225,4 +231,5 @@ TABLE: dict[str, Reference] = {
     "adan": Reference(per_tensor(adan), {"b2": 0.8, "decay": 0.03}),
     "mars_adamw": Reference(per_tensor(mars_adamw), {"gamma": 0.1, "b1": 0.8, "b1_rest": 0.7, "decay": 0.03}),
     "mars_lion": Reference(per_tensor(mars_lion), {"gamma": 0.1, "b1": 0.8, "decay": 0.03}),
+    "grokfast_ema": Reference(per_tensor(grokfast_ema), {"alpha": 0.9, "amplify": 5.0, "decay": 0.03}),
 }

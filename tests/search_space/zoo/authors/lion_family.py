@@ -53,9 +53,18 @@ def lion_threshold(
     return -lr * (np.where(np.abs(c) > threshold, np.sign(c), 0.0) + decay * w)
 
 
+def lion_topk(
+    s: State, g: Array, w: Array, t: int, lr: float, b1: float = 0.9, b2: float = 0.99, share: float = 0.5, decay: float = 0.0
+) -> Any:
+    """Lion-K with K the sum of the largest |x| of a tensor: its sign where |x| reaches the quantile."""
+    c = mixed(s, g, b1, b2)
+    return -lr * (np.where(np.abs(c) >= np.quantile(np.abs(c), 1 - share), np.sign(c), 0.0) + decay * w)
+
+
 TABLE: dict[str, Reference] = {
     "lion_lp": Reference(per_tensor(lion_lp), {"p": 3.0, "decay": 0.03}),
     "lion_group": Reference(per_tensor(lion_group)),
     "lion_huber": Reference(per_tensor(lion_huber), {"width": 0.5, "decay": 0.03}),
     "lion_threshold": Reference(per_tensor(lion_threshold), {"threshold": 0.2, "decay": 0.03}),
+    "lion_topk": Reference(per_tensor(lion_topk), {"share": 0.3, "decay": 0.03}),
 }

@@ -131,6 +131,31 @@ def polyak_heavy_ball(
     return s.move
 
 
+def autosparse(
+    s: State,
+    grads: Tree,
+    params: Tree,
+    t: int,
+    lr: float,
+    extra: Mapping[str, Any],
+    start: float = -5.0,
+    alpha: float = 0.5,
+    horizon: float = 1000.0,
+    decay: float = 0.0,
+) -> Tree:
+    """Kundu et al., arXiv:2304.06941: W' = sign(W) relu(|W| - sigmoid(s)), whose derivative is alpha below the threshold."""
+    weight = alpha * (1 + np.cos(np.pi * min((t - 1) / horizon, 1.0))) / 2
+    s.s = s.s if t > 1 else dict.fromkeys(grads, start)
+    out = {}
+    for k, g in extra["gs"].items():
+        threshold = 1 / (1 + np.exp(-s.s[k]))
+        through = np.where(np.abs(params[k]) > threshold, 1.0, weight)
+        slope = -threshold * (1 - threshold) * np.sign(params[k]) * through
+        out[k] = -lr * (g * through + decay * params[k])
+        s.s[k] = s.s[k] - lr * np.sum(g * slope)
+    return out
+
+
 def ramsgrad(s: State, g: Array, w: Array, t: int, lr: float, b1: float = 0.9, b2: float = 0.999, decay: float = 0.0) -> Any:
     """Bécigneul & Ganea, arXiv:1810.00760, figure 1, one factor: the sphere of radius ‖w‖; one number cannot move on it.
 
@@ -162,4 +187,5 @@ TABLE: dict[str, Reference] = {
     "polyak_momentum": Reference(whole_tree(polyak_momentum), {"c": 0.5, "lower": -10.0, "decay": 0.03}),
     "polyak_heavy_ball": Reference(whole_tree(polyak_heavy_ball), {"b": 0.5, "lower": -10.0, "decay": 0.03}),
     "ramsgrad": Reference(per_tensor(ramsgrad), {"b1": 0.8, "decay": 0.03}),
+    "autosparse": Reference(whole_tree(autosparse), {"start": -0.5, "horizon": 100.0, "decay": 0.03}, rates=(0.001, 0.01)),
 }
