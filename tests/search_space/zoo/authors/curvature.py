@@ -123,9 +123,12 @@ def trpo(s: Any, w: Array, lr: float, ask: Ask, delta: float = 0.01, damping: fl
     return -(sizes[0] if sizes else 0.0) * full - lr * decay * w
 
 
+CLIPPED = 2e-4
+"""Of Sophia only elements with a tiny average gradient are not clipped, and float32 holds few digits of that."""
+
 TABLE: dict[str, Reference] = {
-    "sophia_h": oracle(sophia_h, hypers={"b1": 0.9, "gamma": 20.0, "decay": 0.03}),
-    "sophia_g": oracle(sophia_g, hypers={"b1": 0.9, "gamma": 10.0, "decay": 0.03}),
+    "sophia_h": oracle(sophia_h, hypers={"b1": 0.9, "gamma": 20.0, "decay": 0.03}, tolerance=CLIPPED),
+    "sophia_g": oracle(sophia_g, hypers={"b1": 0.9, "gamma": 10.0, "decay": 0.03}, tolerance=CLIPPED),
     "adahessian": oracle(adahessian, hypers={"b1": 0.8, "power": 0.5, "decay": 0.03}),
     "oasis": oracle(oasis, hypers={"b2": 0.9, "alpha": 0.03, "decay": 0.03}),
     "thermodynamic_ngd": oracle(thermodynamic_ngd, hypers={"rate": 0.3, "temperature": 1e-3, "decay": 0.03}, tolerance=MATRIX_TOLERANCE),
