@@ -29,7 +29,9 @@ def main(count: int) -> None:
         verdicts = check(part, jit=jit)
         print(f"{title}:", dict(verdicts.counts()), flush=True)
         print("disagreements:", [o for o in verdicts.outcome if o not in ("agree", "sensitive", "too large")], flush=True)
-    print("zoo:", dict(check([program for n in zoo.names() for program in zoo.programs(n)], jit=True).counts()))
+    programs = [program for n in zoo.names() for program in zoo.programs(n)]
+    counts = check(programs, jit=True).counts()
+    print(f"zoo: {dict(counts)}; the interpreter holds {len(programs) - counts['too large']} of {len(programs)} programs")
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def compiled_step(program: Program, flow: Dataflow, jit: bool) -> Any:
             return [jnp.asarray(v.reshape(stored_shape(s.kind, shape, s.depth))) for v, shape in zip(values, SHAPES, strict=True)]
 
         before = RuleState(jnp.int32(state.step), {s.name: stored(s) for s in flow.slots})
-        asked = {QUERY_KEYWORDS.get(n, n): v for n, v in queries(program, state.step).items()}
+        asked = {QUERY_KEYWORDS[n] if n in program.queries else n: v for n, v in queries(program, state.step).items()}
         updates, after = update([jnp.asarray(x) for x in g], before, [jnp.asarray(x) for x in w], **asked)
         slots = {s.name: [after.slots[s.name]] * len(SHAPES) if s.kind == "global" else after.slots[s.name] for s in flow.slots}
         return updates, {n: [np.asarray(x).reshape(state.slots[n][k].shape) for k, x in enumerate(v)] for n, v in slots.items()}

@@ -95,6 +95,7 @@ def relative(a: Tree, b: Tree) -> float:
 @cache
 def _runner(name: str) -> Callable[..., tuple[Any, Any]]:
     """(weights, gradients, query inputs, learning rate, hyperparameters) → (updates, weights before each), one compiled scan."""
+    queries = {q for program in zoo.programs(name) for q in program.queries}
 
     @jax.jit
     def run(params: Any, grads: Any, extra: Any, lr: jax.Array, hypers: dict[str, jax.Array]) -> tuple[Any, Any]:
@@ -102,7 +103,7 @@ def _runner(name: str) -> Callable[..., tuple[Any, Any]]:
 
         def step(carry: Any, now: Any) -> Any:
             p, state = carry
-            keywords = {QUERY_KEYWORDS.get(q, q): v for q, v in now[1].items()}
+            keywords = {QUERY_KEYWORDS[q] if q in queries else q: v for q, v in now[1].items()}
             u, state = tx.update(now[0], state, p, **keywords)
             return (optax.apply_updates(p, u), state), (u, p)
 
