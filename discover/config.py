@@ -72,8 +72,9 @@ class SearchConfig:
     """Rounds of draws that a full training is measured on; races use the first."""
     rates: tuple[float, ...] = log_grid(1e-3, 3.0, 6)
     """Coarse grid: where a rule's optimum lies is found with it, at short lengths."""
-    fine_step: float = 1.7
-    """Factor between the rates of a full training, which are as many as the coarse ones, around each rule's own optimum."""
+    fine_steps: tuple[float, ...] = (1.7, 1.35)
+    """Factors between the rates of the passes of a full training, each as wide as the coarse grid and around the optimum of the pass before
+    it; all but the last take one round. With (1.7,) alone, multiplying sgd by a constant changes its score by 6 %; with both by 2 %."""
     batch: int = 16
     """Programs in one job."""
     rung_fractions: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
@@ -155,6 +156,8 @@ def _check(config: SearchConfig) -> None:
         raise UserError("start is empty: name at least one rule")
     if not config.rates or any(not (0 < rate < math.inf) for rate in config.rates):
         raise UserError("rates must be one or more positive learning rates")
+    if not config.fine_steps or any(not (1.01 <= step <= 100) for step in config.fine_steps):
+        raise UserError("fine_steps must be one or more factors from 1.01 to 100")
     if config.final_rounds * config.instances * config.seeds < 2:
         raise UserError("final_rounds, instances and seeds must give two draws at least, or there are no intervals")
     _check_rungs(config.rung_fractions, config.rung_keep)
@@ -177,7 +180,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_statements": (1, 200), "generation": (1, 1e6), "population": (1, 1e6), "tournament": (1, 1e6),
     "restart_patience": (0, math.inf), "probe_margin": (-100, 100), "train_share": (1e-6, 1), "fingerprint_bits": (1, 20),
     "audit_share": (0, 1), "steps": (1, 1e7), "instances": (1, 1024), "seeds": (1, 1024), "full_rounds": (1, 1024),
-    "fine_step": (1.01, 100), "batch": (1, 4096), "rung_window": (1, 1e6), "level_tolerance": (0, 0.1), "warmup": (0, 1),
+    "batch": (1, 4096), "rung_window": (1, 1e6), "level_tolerance": (0, 0.1), "warmup": (0, 1),
     "hall": (1, 1000), "hall_rounds": (1, 1024), "tune_rounds": (1, 1024), "final_rounds": (1, 1024), "final_rates": (1, 1024),
     "final_trials": (1, 4096), "job_seconds": (1, 1e6), "job_memory_mb": (64, 1e9),
 }  # fmt: skip

@@ -44,12 +44,6 @@ class Trainer:
         c = self.config
         return Job((), c.tasks, steps or c.steps, rounds, c.rates, c.seed, reading="vertex")
 
-    def fine(self, like: Job) -> Job:
-        """The same with the fine grid, in units of the rules' own optima."""
-        middle = (len(self.config.rates) - 1) / 2
-        rates = tuple(self.config.fine_step ** (i - middle) for i in range(len(self.config.rates)))
-        return replace(like, rates=rates, reading="smooth")
-
     def measure(
         self, programs: Sequence[str], like: Job, centres: Sequence[Sequence[float]] = (), on_done: Done | None = None
     ) -> list[Measured]:
@@ -82,13 +76,21 @@ class Trainer:
         return [self._read(single, result)[0] for single, result in zip(singles, again, strict=True)]
 
     def measure_finely(self, programs: Sequence[str], like: Job, locate_steps: int | None = None) -> list[Measured]:
-        """Find each program's optimum with one round on the coarse grid, then train on the fine one around it, as `like` says."""
+        """Find each program's optimum with one round on the coarse grid, then `refine`."""
         coarse = self.measure(programs, replace(like, rounds=1, steps=locate_steps or like.steps, reading="vertex"))
-        located = [i for i, measured in enumerate(coarse) if measured.score is not None]
-        results = list(coarse)
-        fine = self.measure([programs[i] for i in located], self.fine(like), [coarse[i].rates for i in located])
-        for i, measured in zip(located, fine, strict=True):
-            results[i] = measured
+        return self.refine(programs, like, coarse)
+
+    def refine(self, programs: Sequence[str], like: Job, results: Sequence[Measured]) -> list[Measured]:
+        """Train as `like` says, on ever finer grids around the optima that `results` found; failures stay failures."""
+        steps, length = self.config.fine_steps, len(self.config.rates)
+        results = list(results)
+        for number, step in enumerate(steps):
+            rates = tuple(step ** (i - (length - 1) / 2) for i in range(length))
+            job = replace(like, rates=rates, reading="smooth", rounds=like.rounds if number == len(steps) - 1 else 1)
+            alive = [i for i, measured in enumerate(results) if measured.score is not None]
+            found = self.measure([programs[i] for i in alive], job, [results[i].rates for i in alive])
+            for i, measured in zip(alive, found, strict=True):
+                results[i] = measured
         return results
 
     def race(self, race: Race, subjects: Sequence[Subject]) -> None:
@@ -110,7 +112,7 @@ class Trainer:
         c, texts = self.config, [to_text(s.program) for s in runners]
         whole = self.job(rounds=c.full_rounds)
         if len(c.rung_fractions) > 1:  # the last hurdle has found the optimum
-            results = self.measure(texts, self.fine(whole), [s.rates for s in runners])
+            results = self.refine(texts, whole, [Measured(s.rungs[max(s.rungs)], rates=s.rates) for s in runners])
         else:
             results = self.measure_finely(texts, whole)
         for subject, measured in zip(runners, results, strict=True):
