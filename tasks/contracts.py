@@ -136,16 +136,17 @@ def from_optax(factory: Callable[[jax.Array], optax.GradientTransformation]) -> 
 def all_finite(tree: PyTree) -> jax.Array:
     """Say for each member whether all floating-point leaves (B leading) are finite: bool[B], or bool[] without such leaves.
 
-    Leaves of equal shape are joined first: elementwise operations vectorise on CPUs, reductions do not.
+    Leaves of equal shape are joined first, and x · 0 is 0 or NaN: elementwise operations and sums vectorise on CPUs, other
+    reductions do not.
     """
     by_shape: dict[tuple[int, ...], jax.Array] = {}
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            finite = jnp.isfinite(leaf)
-            by_shape[leaf.shape] = by_shape[leaf.shape] & finite if leaf.shape in by_shape else finite
+            zeros = leaf * 0
+            by_shape[leaf.shape] = by_shape[leaf.shape] + zeros if leaf.shape in by_shape else zeros
     result = jnp.ones((), bool)
-    for finite in by_shape.values():
-        result = result & jnp.all(finite, axis=tuple(range(1, finite.ndim)))
+    for zeros in by_shape.values():
+        result = result & (jnp.sum(zeros, axis=tuple(range(1, zeros.ndim))) == 0)
     return result
 
 
