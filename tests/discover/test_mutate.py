@@ -19,15 +19,11 @@ from search_space.dataflow import dataflow
 from search_space.keys import exact_key
 from search_space.parse import parse, parse_program
 from search_space.printer import to_text
-from search_space.program import Program
-
-SINGLE_RULES = [name for name in zoo.names() if isinstance(zoo.load(name), Program)]
+from tests.search_space.known import PLAIN
 
 
 def genome(name: str) -> Genome:
-    program = zoo.load(name)
-    assert isinstance(program, Program)
-    return from_program(program)
+    return from_program(zoo.program(name))
 
 
 def walk_about(mutator: Mutator, start: Genome, seed: int, count: int) -> list[Genome]:
@@ -40,17 +36,16 @@ def walk_about(mutator: Mutator, start: Genome, seed: int, count: int) -> list[G
     return path
 
 
-@pytest.mark.parametrize("name", SINGLE_RULES)
+@pytest.mark.parametrize("name", PLAIN)
 def test_flattening_keeps_the_meaning(name: str) -> None:
-    program = zoo.load(name)
-    assert isinstance(program, Program)
+    program = zoo.program(name)
     flat = flatten(program)
     assert exact_key(flat) == exact_key(program)
     assert flatten(flat) == flat
 
 
 @settings(max_examples=40)
-@given(seed=st.integers(0, 10**6), name=st.sampled_from(SINGLE_RULES))
+@given(seed=st.integers(0, 10**6), name=st.sampled_from(PLAIN))
 def test_mutated_programs_are_legal_and_round_trip(seed: int, name: str) -> None:
     mutator = Mutator(Space(), Flow())
     for child in walk_about(mutator, genome(name), seed, 50):

@@ -15,20 +15,13 @@ from search_space.dataflow import dataflow
 from search_space.encode import encode, stack
 from search_space.interpreter import batch_optimizer
 from search_space.layout import Layout
-from search_space.ops import BASE_OPS, OPS
+from search_space.ops import BASE_OPS
 from search_space.parse import parse_program
-from search_space.program import KINDS, Program, RuleError
+from search_space.program import RuleError
 from search_space.reference import Reference
 from tests.search_space.agreement import check, close
+from tests.search_space.known import beyond_the_interpreter
 from tests.search_space.programs import live_program
-
-
-def beyond_the_interpreter(program: Program) -> bool:
-    """Whether it uses more than the tiers E, C, R, A and G and the inputs gradient, weights and learning rate."""
-    flow = dataflow(program)
-    known = all(n.op not in OPS or OPS[n.op].tier in "ECRAG" for n in flow.nodes) and all(s.kind in KINDS for s in flow.slots)
-    return bool(program.queries or program.plan) or not known
-
 
 ZOO = {f"{name} {p.name}": p for name in zoo.names() for p in zoo.programs(name)}
 BEYOND = [name for name, p in ZOO.items() if beyond_the_interpreter(p)]
