@@ -36,7 +36,8 @@ class Reference:
 
     `make(params, learning_rate, **hypers)` returns a `Step`; its keyword defaults are the authors' own. `hypers` are set in half of the
     runs, on both sides. `rates` are the two learning rates, `start` replaces the initial weights. `tolerance` bounds the relative L2 error
-    of the whole update. `shapes` are the tensors, where a decomposition is not well-posed on the usual ones. `measure`, if any, runs and compares in its own way.
+    of the whole update. `shapes` are the tensors, where a decomposition is not well-posed on the usual ones, and `jump` the factor of the
+    gradients' jump of scale. `measure`, if any, runs and compares in its own way.
     """
 
     make: Callable[..., Step]
@@ -46,6 +47,7 @@ class Reference:
     start: Callable[[Tree], Tree] = lambda params: params
     measure: Callable[[str, Reference], list[float]] | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: SHAPES)
+    jump: float = 10.0
 
 
 def weights(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES) -> Tree:
@@ -54,10 +56,10 @@ def weights(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES) -> Tree:
     return {k: np.asarray(rng.normal(size=s), np.float32) for k, s in shapes.items()}
 
 
-def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: int = STEPS) -> Tree:
+def gradients(seed: int, shapes: Mapping[str, tuple[int, ...]] = SHAPES, steps: int = STEPS, jump: float = 10.0) -> Tree:
     """Streams (T, …): a common direction with noise, a jump of scale, exact zeros in single elements and once in whole tensors."""
     rng = np.random.default_rng(seed)
-    scale = np.where((np.arange(steps) >= 80) & (np.arange(steps) < 90), 10.0, 1.0)
+    scale = np.where((np.arange(steps) >= 80) & (np.arange(steps) < 90), jump, 1.0)
     out = {}
     for k, s in shapes.items():
         noise = rng.normal(size=(steps, *s)) + 0.3 * rng.normal(size=s)
@@ -119,12 +121,13 @@ def our_updates(
     seed: int,
     start: Callable[[Tree], Tree] = lambda p: p,
     shapes: Mapping[str, tuple[int, ...]] = SHAPES,
+    jump: float = 10.0,
 ) -> tuple[Tree, Tree]:
     """(updates, weights before each), (T, …) float32, of our rule."""
     values = {h.name: h.default for program in zoo.programs(name) for h in program.hypers} | dict(hypers)
     numbers = {k: jnp.float32(v) for k, v in values.items()}
     params = {k: np.asarray(v, np.float32) for k, v in start(weights(seed, shapes)).items()}
-    streams = gradients(seed, shapes), query_inputs(name, seed, shapes)
+    streams = gradients(seed, shapes, jump=jump), query_inputs(name, seed, shapes)
     return jax.tree.map(np.asarray, _runner(name)(params, *streams, jnp.float32(lr), numbers))
 
 
@@ -142,8 +145,8 @@ def errors(name: str, reference: Reference) -> list[float]:
 
 
 def _error(name: str, reference: Reference, seed: int, lr: float, hypers: Mapping[str, float]) -> float:
-    updates, before = our_updates(name, hypers, lr, seed, reference.start, reference.shapes)
-    grads, extra = gradients(seed, reference.shapes), query_inputs(name, seed, reference.shapes)
+    updates, before = our_updates(name, hypers, lr, seed, reference.start, reference.shapes, reference.jump)
+    grads, extra = gradients(seed, reference.shapes, jump=reference.jump), query_inputs(name, seed, reference.shapes)
     at = lambda tree, t: jax.tree.map(lambda x: np.asarray(x[t], np.float64), tree)  # noqa: E731
     step = reference.make(at(before, 0), float(np.float32(lr)), **as_float32(reference.make, hypers))
     worst = []

@@ -148,9 +148,9 @@ def mars_shampoo(
     return -lr * (np.sqrt(max(1.0, g.shape[1] / g.shape[0])) * x + decay * w)
 
 
-def matrix_tier(make: Any, **settings: Any) -> Reference:
+def matrix_tier(make: Any, hypers: Mapping[str, float] | None = None, **settings: Any) -> Reference:
     """A reference with the matrix tier's tolerance."""
-    return Reference(make, {"decay": 0.03, **settings}, MATRIX_TOLERANCE)
+    return Reference(make, {"decay": 0.03, **(hypers or {})}, MATRIX_TOLERANCE, **settings)
 
 
 TABLE: dict[str, Reference] = {
@@ -158,8 +158,8 @@ TABLE: dict[str, Reference] = {
     "spectral_descent": matrix_tier(whole_tree(spectral_descent)),
     "modular_descent": matrix_tier(per_tensor(modular_descent)),
     "embedding_descent": Reference(per_tensor(embedding_descent)),
-    "muon": matrix_tier(from_optax(_muon), b=0.9),
-    "scion": matrix_tier(per_tensor(scion), radius=2.0),
-    "lanton": matrix_tier(whole_tree(lanton), alpha=30.0),
-    "mars_shampoo": matrix_tier(per_tensor(mars_shampoo), gamma=0.1),
+    "muon": matrix_tier(from_optax(_muon), {"b": 0.9}),
+    "scion": matrix_tier(per_tensor(scion), {"radius": 2.0}),
+    "lanton": matrix_tier(whole_tree(lanton), {"alpha": 30.0}),
+    "mars_shampoo": matrix_tier(per_tensor(mars_shampoo), {"gamma": 0.1}),
 }
