@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from search_space.parse import parse
 from search_space.program import Program, RuleError, RuleSet
 
-KINDS = ("elementwise", "tensor", "matrix", "oracle", "wrapper", "schedule")
+KINDS = ("elementwise", "tensor", "matrix", "oracle", "wrapper", "schedule", "controller")
 """Kinds of rules; each has a folder."""
 
 _SUFFIX = ".rule"
