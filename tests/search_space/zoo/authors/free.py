@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optax
 
-from tests.search_space.zoo.authors.state import State, from_optax, whole_tree
+from tests.search_space.zoo.authors.state import from_optax, whole_tree
 from tests.search_space.zoo.harness import Reference, Tree
 
 
@@ -21,7 +21,7 @@ def _schedule_free_adamw(lr: float, b1: float = 0.9, b2: float = 0.999, eps: flo
 
 
 def adagrad_norm(
-    s: State,
+    s: Any,
     grads: Tree,
     params: Tree,
     t: int,
