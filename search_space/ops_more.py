@@ -84,19 +84,27 @@ def _store(xp: Any, history: Any, k: Any, x: Any) -> Any:
 
 
 def _gram_solve(xp: Any, histories: list[Any], xs: list[Any], eps: list[Any], power: list[Any]) -> list[Any]:
-    """((Σ hᵢhᵢᵀ)^power + eps)⁻¹ x over all tensors as one vector, through the D × D Gram matrix."""
+    """((Σ hᵢhᵢᵀ)^power + eps)⁻¹ x over all tensors as one vector, through the D × D Gram matrix.
+
+    Solved apart in the span of the history and outside of it, so that a small eps does not magnify rounding errors of the one in the other.
+    """
     depth = histories[0].shape[0]
     rows = [h.reshape(depth, -1) for h in histories]
     flat = [xp.broadcast_to(x, h.shape[1:]).reshape(-1) for x, h in zip(xs, histories, strict=True)]
-    gram = sum(r @ r.T for r in rows)
-    values, vectors = xp.linalg.eigh(gram)
-    along = vectors.T @ sum(r @ x for r, x in zip(rows, flat, strict=True))
+    values, vectors = xp.linalg.eigh(sum(r @ r.T for r in rows))
     e, p = eps[0].reshape(()), power[0].reshape(())
     kept = values > 1e-6 * xp.max(values)  # float32 noise of the Gram matrix
     safe = xp.where(kept, values, xp.ones_like(values))
-    weights = xp.where(kept, (1.0 / (safe**p + e) - 1.0 / e) / safe, xp.zeros_like(safe))
-    along = vectors @ (weights * along)
-    return [(x / e + r.T @ along).reshape(h.shape[1:]) for x, r, h in zip(flat, rows, histories, strict=True)]
+    along = vectors.T @ sum(r @ x for r, x in zip(rows, flat, strict=True))
+    along = xp.where(kept, along / safe, xp.zeros_like(along))
+    outside = [x - r.T @ (vectors @ along) for x, r in zip(flat, rows, strict=True)]
+    size = [sum(xp.sum(x * x) for x in part) for part in (flat, outside)]
+    counts = size[1] > 1e-10 * size[0]
+    inside = vectors @ (along / (safe**p + e))
+    return [
+        (r.T @ inside + xp.where(counts, o / e, xp.zeros_like(o))).reshape(h.shape[1:])
+        for o, r, h in zip(outside, rows, histories, strict=True)
+    ]
 
 
 def _window_mean(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:

@@ -296,6 +296,20 @@ def test_gram_solve_of_an_empty_history_divides_by_epsilon() -> None:
         assert_allclose(executor[0], 2 * WEIGHTS[0], rtol=1e-6)
 
 
+def test_gram_solve_in_the_span_stands_a_small_epsilon() -> None:
+    text = "def r(w, g, lr, *, h: full[4] = zeros):\n    h = push(h, g * cos(t * row_index + 2.0 * col_index))\n"
+    text += "    return gram_solve(h, recall(h, 0.0), 1e-06, 0.5)"
+    rows = []
+    for t in (1, 2, 3):
+        rows.append(
+            np.concatenate([(view(g) * np.cos(t * np.indices(view(g).shape)[0] + 2 * np.indices(view(g).shape)[1])).ravel() for g in GRADS])
+        )
+    u, sizes, v = np.linalg.svd(np.stack(rows), full_matrices=False)
+    expected = v.T @ (u[2] * sizes / (sizes + 1e-6))
+    for executor in updates(text, steps=3):
+        assert_allclose(np.concatenate([x.ravel() for x in executor]), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("stream", [0.0, 0.25, 3.0, 1000.0])
 def test_noise_is_exactly_what_is_written(stream: float) -> None:
     uniforms = updates(f"def r(w, g, lr):\n    return uniform(w, {stream})", steps=3)
