@@ -85,3 +85,12 @@ def _split(x: np.ndarray, y: np.ndarray, *, valid: int, test: int) -> Dataset:
         return Part(scaled.astype(np.float32), y[rows[name]].astype(np.int32), rows[name])
 
     return Dataset(part("train"), part("valid"), part("test"), int(y.max()) + 1)
+
+
+@cache
+def wine() -> Dataset:
+    """13 measurements of wines, 3 cultivars: 106 + 36 + 36 examples (scikit-learn's `load_wine`)."""
+    from sklearn.datasets import load_wine
+
+    x, y = load_wine(return_X_y=True)
+    return _split(np.asarray(x), np.asarray(y), valid=36, test=36)

@@ -1,0 +1,1 @@
+"""Task families, one file for each sort of problem."""
