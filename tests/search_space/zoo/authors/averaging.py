@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.search_space import noise
+from tests.search_space.zoo.authors.problem import NAMES
+from tests.search_space.zoo.authors.wrapping import wrapper
 from tests.search_space.zoo.harness import SHAPES, Reference
-from tests.search_space.zoo.problem import NAMES
-from tests.search_space.zoo.wrapping import wrapper
 
 Array = np.ndarray
 Pair = tuple[Array, Array]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.search_space.zoo.authors.problem import Ask, each, oracle
 from tests.search_space.zoo.harness import MATRIX_TOLERANCE, Reference
-from tests.search_space.zoo.problem import Ask, each, oracle
 
 Array = np.ndarray
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.search_space.zoo.authors.problem import Ask, oracle
 from tests.search_space.zoo.harness import Reference
-from tests.search_space.zoo.problem import Ask, oracle
 
 Array = np.ndarray
 

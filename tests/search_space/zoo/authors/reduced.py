@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.search_space.zoo.authors.problem import NAMES, SIZES, Ask, each, oracle
 from tests.search_space.zoo.harness import SHAPES, Reference
-from tests.search_space.zoo.problem import NAMES, SIZES, Ask, each, oracle
 
 Array = np.ndarray
 VECTORS = np.concatenate([np.full(n, len(SHAPES[k]) < 2) for k, n in zip(NAMES, SIZES, strict=True)])

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from search_space import evaluation_params, optimizer, zoo
+from tests.search_space.zoo.authors.problem import asking, flat
 from tests.search_space.zoo.harness import RUNS, STEPS, Reference, as_float32, gradients, weights
-from tests.search_space.zoo.problem import asking, flat
 
 Array = np.ndarray
 
