@@ -113,10 +113,10 @@ class Pinn:
             def u(x: jax.Array) -> jax.Array:
                 return mlp.apply(params, x[None], jnp.tanh)[0, 0]
 
-            values = lambda points: jax.vmap(u)(points)  # noqa: E731
-            missed = jnp.mean((values(batch["x"]) - jax.vmap(solution)(batch["x"])) ** 2)
-            residual = jnp.mean(jax.vmap(self._residual(u, solution))(batch["x"]) ** 2)
-            edge = jnp.mean((values(batch["edge"]) - jax.vmap(solution)(batch["edge"])) ** 2)
+            inside, border = (batch[name].astype(params["layer_0"]["w"].dtype) for name in ("x", "edge"))
+            missed = jnp.mean((jax.vmap(u)(inside) - jax.vmap(solution)(inside)) ** 2)
+            residual = jnp.mean(jax.vmap(self._residual(u, solution))(inside) ** 2)
+            edge = jnp.mean((jax.vmap(u)(border) - jax.vmap(solution)(border)) ** 2)
             return jnp.where(batch["exact"] > 0, missed, residual + 10.0 * edge)
 
         return Task(
