@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from discover.generate import hostile_program
 from discover.jobs import Job
 from discover.search import run
 from discover.store import RunStore
+from discover.trainer import Trainer
 from search_space import zoo
 from search_space.printer import to_text
 from search_space.program import Program
@@ -70,6 +72,19 @@ def test_scores_say_how_far_the_loss_fell(pool: ProcessExecutor) -> None:
     assert (inf["score"], inf["reason"]) == (None, "diverged")
     shorter = score(pool, job((text("sgd"),), steps=4))[0][0]
     assert sgd["score"] < shorter["score"] < 1.0
+
+
+def test_a_constant_factor_does_not_change_a_score(pool: ProcessExecutor) -> None:
+    scaled = [f"def scaled(w, g, lr):\n    return lr * ({5 ** (i / 4)} * g)\n" for i in range(4)]
+    trainer = Trainer(CONFIG, pool)
+
+    def spread(scores: list[float | None]) -> float:
+        assert all(score is not None for score in scores)
+        return max(x for x in scores if x) / min(x for x in scores if x) - 1.0
+
+    coarse = spread([m.score for m in trainer.measure(scaled, replace(trainer.job(), reading="best"))])
+    fine = spread([m.score for m in trainer.measure_finely(scaled, trainer.job(rounds=CONFIG.full_rounds))])
+    assert fine < 0.02 and coarse > 0.1
 
 
 def test_a_program_does_not_feel_its_neighbours_in_the_batch(pool: ProcessExecutor) -> None:
