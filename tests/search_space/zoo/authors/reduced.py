@@ -123,11 +123,38 @@ def interpolation_nesterov(s: Any, w: Array, lr: float, ask: Ask, mu: float = 0.
 def opt_amsgrad(s: Any, w: Array, lr: float, ask: Ask, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, decay: float = 0.0) -> Array:
     """Wang et al., arXiv:1903.01435, with the last gradient as the prediction."""
     g = ask.gradient(w)
+    return _optimistic(s, w, lr, ask, g, g, b1, b2, eps, decay)
+
+
+def opt_amsgrad_extrapolated(
+    s: Any,
+    w: Array,
+    lr: float,
+    ask: Ask,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_fit: float = 0.01,
+    decay: float = 0.0,
+) -> Array:
+    """Wang et al., arXiv:1903.01435, with Scieur et al.'s regularised extrapolation of the last 5 gradients."""
+    g = ask.gradient(w)
+    s.past = [g, *(s.past or [])][:6]
+    if len(s.past) < 6:
+        return _optimistic(s, w, lr, ask, g, g, b1, b2, eps, decay)
+    differences = np.stack([s.past[i] - s.past[i + 1] for i in range(5)])
+    gram = differences @ differences.T
+    z = np.linalg.solve(gram / np.trace(gram) + eps_fit * np.eye(5), np.ones(5))
+    return _optimistic(s, w, lr, ask, g, (z / z.sum()) @ np.stack(s.past[:5]), b1, b2, eps, decay)
+
+
+def _optimistic(s: Any, w: Array, lr: float, ask: Ask, g: Array, guess: Array, b1: float, b2: float, eps: float, decay: float) -> Array:
+    """Algorithm 2 of the paper, given a guess of the next gradient."""
     s.m = b1 * s.m + (1 - b1) * g
     s.v = b2 * s.v + (1 - b2) * g**2
     s.top = np.maximum(s.top, s.v)
     s.z = (w if ask.t == 1 else s.z) - lr * (s.m / (np.sqrt(s.top) + eps) + decay * w)
-    predicted = b1 * s.m + (1 - b1) * g
+    predicted = b1 * s.m + (1 - b1) * guess
     return s.z - lr * predicted / (np.sqrt(s.top) + eps) - w
 
 
@@ -163,5 +190,8 @@ TABLE: dict[str, Reference] = {
     "smb": oracle(smb, hypers={"c": 0.3, "eta": 0.5, "decay": 0.03}, rates=(1.0, 9.0)),
     "interpolation_nesterov": oracle(interpolation_nesterov, rounded=False, hypers={"mu": 0.05, "decay": 0.03}),
     "opt_amsgrad": oracle(opt_amsgrad, rounded=False, tolerance=SEQUENCES, hypers={"b1": 0.8, "decay": 0.03}),
+    "opt_amsgrad_extrapolated": oracle(
+        opt_amsgrad_extrapolated, rounded=False, tolerance=SEQUENCES, hypers={"b1": 0.8, "eps_fit": 0.1, "decay": 0.03}
+    ),
     "nonconvex_ag": oracle(nonconvex_ag, rounded=False, tolerance=SEQUENCES, hypers={"penalty": 0.05, "decay": 0.03}),
 }
