@@ -49,12 +49,13 @@ def training_step(
     *,
     seed: int = 0,
     mask: Any = None,
+    around: Callable[[optax.GradientTransformationExtraArgs], optax.GradientTransformation] | None = None,
     **hyperparameters: Any,
 ) -> TrainingStep:
     """A training step that makes every evaluation the rule asks for; `loss(params, *batch)` is a number.
 
-    `mask` says where the hyperparameter `decay` applies; `seed` starts the draws of labels. Query inputs that are no evaluations are
-    keywords of `step`.
+    `mask` says where the hyperparameter `decay` applies; `seed` starts the draws of labels; `around` puts more around the rule, for
+    example `lambda tx: wrap("ema", tx)`. Query inputs that are no evaluations are keywords of `step`.
     Raises `RuleError` for a rule that asks for what `loss` cannot give, or that has a rule for each role with a plan.
 
     Example:
@@ -70,20 +71,22 @@ def training_step(
     losses = loss if isinstance(loss, Losses) else Losses(loss)
     for evaluation in program.plan:
         _check_served(program, evaluation.what, losses)
-    tx = to_optax(program, learning_rate, hyperparameters, mask)
+    plain = to_optax(program, learning_rate, hyperparameters, mask)
+    tx = plain if around is None else optax.with_extra_args_support(around(plain))
     values = hyper_values(program.hypers, hyperparameters)
 
     def step(params: Any, state: Any, *batch: Any, **given: Any) -> tuple[Any, Any, jax.Array]:
         found: dict[str, Any] = {}
+        own = rule_state(program, state) if program.plan else RuleState(0, {})
         value, grads = None, jax.tree.map(jnp.zeros_like, params)
         if reads_gradient(program):
             value, grads = jax.value_and_grad(losses.loss)(params, *batch)
         for number, evaluation in enumerate(program.plan):
             point = None
             if evaluation.point is not None:
-                moment = _Moment(state, params, grads, learning_rate, values, found, value)
+                moment = _Moment(own, params, grads, learning_rate, values, found, value)
                 point = _between(program, evaluation.point, program.plan[:number], moment)
-            made, loss_there = _make(evaluation, losses, params, point, batch, state.count, seed)
+            made, loss_there = _make(evaluation, losses, params, point, batch, own.count, seed)
             found[evaluation.name] = made
             value = loss_there if value is None else value
         extra = {"value": value} if value is not None else {}

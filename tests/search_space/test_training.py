@@ -218,6 +218,20 @@ def test_an_optax_loop_passes_evaluations_by_name() -> None:
     assert_allclose(flat(optax.apply_updates(W, u)), flat(expected), rtol=1e-5, atol=1e-6)
 
 
+def test_more_may_be_put_around_a_rule_with_a_plan() -> None:
+    init, step = training_step("xgrad_momentum", 0.1, loss, around=lambda tx: wrap("ema", optax.chain(tx, optax.scale(0.5)), decay=0.5))
+    plain, plain_step = training_step("xgrad_momentum", 0.1, loss)
+    p, state, q, kept = W, init(W), W, plain(W)
+    average = W
+    for _ in range(3):
+        before = p
+        p, state, _ = step(p, state, X, Y)
+        q, kept, _ = plain_step(before, kept, X, Y)
+        assert_allclose(flat(p) - flat(before), 0.5 * (flat(q) - flat(before)), rtol=1e-3, atol=1e-6)
+        average = jax.tree.map(lambda a, w: (a + w) / 2, average, p)
+    assert_allclose(flat(evaluation_params("ema", state, p, decay=0.5)), flat(average), rtol=1e-5, atol=1e-6)
+
+
 def test_a_mask_says_where_weights_decay() -> None:
     init, step = training_step("sgd", 0.1, loss, mask={"a": True, "b": False}, decay=0.5)
     masked = step(W, init(W), X, Y)[0]
