@@ -20,7 +20,7 @@ from tests.search_space.zoo.objectives import Data, linear, losses, network
 
 PARAMS = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.1]]), "b": jnp.asarray([0.3, -0.4]), "s": jnp.asarray(2.0)}
 GRADS = jax.tree.map(lambda x: 0.1 * x + 0.01, PARAMS)
-RULES = pytest.mark.parametrize("name", [n for n in zoo.names() if zoo.kind(n) != "controller"])
+RULES = pytest.mark.parametrize("name", zoo.names())
 TRAINERS = pytest.mark.parametrize("name", [name for name in zoo.names() if zoo.kind(name) != "controller"])
 """Rules that move weights; a controller's value is a number for the training loop."""
 RATES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
@@ -55,7 +55,8 @@ def trained(name: str, params: Any, steps: int, data: Data, rate: jax.Array) -> 
         init = tx.init
 
         def one(p: Any, s: Any) -> Any:
-            u, s = tx.update(jax.grad(task.loss)(p), s, p)
+            value, grads = jax.value_and_grad(task.loss)(p)
+            u, s = tx.update(grads, s, p, value=value)
             return optax.apply_updates(p, u), s
 
     end, _ = jax.lax.scan(lambda c, _: (one(*c), None), (params, init(params)), length=steps)[0]
