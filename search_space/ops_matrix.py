@@ -96,6 +96,10 @@ for _ in range(7):
     y = 1.5 * y - 0.5 * triple(y, y, y)
 return y
 """
+_INV_ROOT = """
+v = eigenvectors(x)
+return from_spectrum(v, pow(diagonal_{}(transpose(v) @ (x @ v)), -1.0 / y))
+"""
 _SPECTRAL_NORM = """
 v = col_norm(x)
 for _ in range(30):
@@ -134,7 +138,7 @@ def matrix_ops() -> list[Op]:
         _row("inverse", 1, _inverse, _SQUARE, (-1,), 100),
         Op("eigenvalues", 1, "M", macro=_by_side("eigenvalues_{}(x)"), units=(1,), flops=200),
         Op("diagonal", 1, "M", macro=_by_side("diagonal_{}(x)"), units=(1,)),
-        Op("inv_root", 2, "M", macro=_by_side("from_spectrum(eigenvectors(x), pow(eigenvalues_{}(x), -1.0 / y))"), flops=800),
+        Op("inv_root", 2, "M", macro=_by_side(_INV_ROOT), flops=800),
         Op("polar", 1, "M", macro=_POLAR, units=(0,), flops=3000),
         Op("nuclear_norm", 1, "M", macro="sum(x * polar(x))", units=(1,), flops=3000),
         Op("spectral_norm", 1, "M", macro=_SPECTRAL_NORM, units=(1,), flops=200),
