@@ -79,7 +79,7 @@ def wasserstein_regularization(
 def _compressed(s: State, grads: Tree, keep: float) -> Array:
     """The largest entries of gradient plus error, the rest kept as error; the window of the last 32 grows by them."""
     a = s.error + np.concatenate([grads[k].ravel() for k in sorted(grads)])
-    c = np.where(np.abs(a) > np.quantile(np.abs(a), 1 - keep), a, 0.0)
+    c = np.where(np.abs(a) >= np.quantile(np.abs(a), 1 - keep), a, 0.0)
     s.error = a - c
     s.window = [c, *(s.window or [])][:32]
     return c
