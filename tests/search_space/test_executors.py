@@ -27,6 +27,10 @@ ZOO = {f"{name} {p.name}": p for name in zoo.names() for p in zoo.programs(name)
 BEYOND = [name for name, p in ZOO.items() if beyond_the_interpreter(p)]
 
 
+ARBITRARY_BASES = ("galore galore", "online_subspace_descent online_subspace_descent", "soap soap")
+"""Their eigenvectors are arbitrary where a gradient has no full rank, as the vectors and kernels of this comparison: one ulp turns them."""
+
+
 def test_the_interpreter_holds_every_zoo_rule_of_its_tiers() -> None:
     """None is too large: a rule is refused for what it asks for, and for nothing else."""
     refused = []
@@ -44,7 +48,9 @@ def test_the_interpreter_holds_every_zoo_rule_of_its_tiers() -> None:
 def test_zoo_agrees(expected: str) -> None:
     """Interpreter, compiler and reference; compiler and reference alone for rules beyond the interpreter."""
     names = [name for name in ZOO if (name in BEYOND) == (expected == "too large")]
-    assert dict(zip(names, check([ZOO[n] for n in names]).outcome, strict=True)) == dict.fromkeys(names, expected)
+    outcome = dict(zip(names, check([ZOO[n] for n in names]).outcome, strict=True))
+    assert {n for n, o in outcome.items() if o != expected} == {n for n in ARBITRARY_BASES if n in names}
+    assert {outcome[n] for n in ARBITRARY_BASES if n in names} <= {"sensitive"}
 
 
 def test_random_programs_agree_and_cover_every_primitive() -> None:
