@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search_space import zoo
@@ -36,14 +36,27 @@ def page(errors: Mapping[str, str]) -> str:
         chosen = [c for c in cards if c.kind == kind]
         parts.append(f"\n## {kind.capitalize()} rules ({len(chosen)})\n\n{COLUMNS}\n|{'---|' * 13}")
         parts += [_row(c, errors.get(c.name, "not measured")) for c in chosen]
-    parts.append(_missing())
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, *_by_row(cards, errors), _missing()]).rstrip() + "\n"
+
+
+def _by_row(cards: Sequence[Card], errors: Mapping[str, str]) -> list[str]:
+    """Catalogue row → its rules, with the worst error of each."""
+    rows: dict[int, list[Card]] = {}
+    for c in cards:
+        for row in c.row.split(", "):
+            if row.isdigit():
+                rows.setdefault(int(row), []).append(c)
+    lines = [f"\n## By catalogue row ({len(rows)} rows)\n\n| row | certainty | rules (worst error) |\n|---|---|---|"]
+    for row, found in sorted(rows.items()):
+        shown = ", ".join(f"`{c.name}` ({errors.get(c.name, 'not measured')})" for c in found)
+        lines.append(f"| {row} | {found[0].certainty} | {shown} |")
+    return lines
 
 
 def _row(c: Card, error: str) -> str:
     tier = c.tier + ("" if c.interpreted else "*")
     figures = (c.row, c.certainty, c.year, tier, c.statements, c.slots, f"{c.state_bytes:.3g}", f"{c.evaluations['total']:.3g}")
-    note = f" ({c.note})" if c.note else ""
+    note = f" ({c.note.replace('|', chr(92) + '|')})" if c.note else ""
     shown = " | ".join(str(x) for x in figures)
     return f"| `{c.name}` | {c.title}, {c.source} | {shown} | {degree_line(zoo.programs(c.name))} | {c.verified}{note} | {error} |"
 
