@@ -152,6 +152,7 @@ def _check(config: SearchConfig) -> None:
         raise UserError("tasks is empty: name at least one")
     for task in (*config.tasks, *config.checks, *config.held_out):
         _check_task(task)
+    _check_held_out(config)
     if not config.start:
         raise UserError("start is empty: name at least one rule")
     if not config.rates or any(not (0 < rate < math.inf) for rate in config.rates):
@@ -199,6 +200,17 @@ def _check_task(spec: str) -> None:
 
     try:
         parse(spec)
+    except TaskError as error:
+        raise UserError(str(error)) from error
+
+
+def _check_held_out(config: SearchConfig) -> None:
+    """What decides about candidates is not what reports on them."""
+    from tasks.registry import parse
+    from tasks.splits import refuse_held_out
+
+    try:
+        refuse_held_out(parse(task).name for task in (*config.tasks, *config.checks))
     except TaskError as error:
         raise UserError(str(error)) from error
 

@@ -1,6 +1,6 @@
 """Which families a search may see, which choose among its results, and which only report: fixed here, once and for all.
 
-A rule that was selected on a family says little by doing well on it. *Search* families are those that cost seconds or less, so that a search can
+A rule that was selected on a family says little by doing well on it. *Search* families cost seconds or less, so that a search can
 afford them. *Meta-validation* families differ from them in architecture or data, and choose between candidates and checkpoints. *Held-out*
 families differ again, in kind of problem or in size, and are looked at in reports only.
 """

@@ -106,6 +106,7 @@ BAD_ARGUMENTS = {
     "resume what is no run": (["resume", "."], "not a run folder"),
     "resume a damaged run": (["resume", "damaged"], "damaged"),
     "resume another kind": (["resume", "other"], "only searches"),
+    "held-out task": (["search", "--task", "digits_autoencoder"], "is held out"),
     "unknown zoo kind": (["zoo", "--kind", "matricial"], "allowed: elementwise"),
     "unknown zoo tier": (["zoo", "--tier", "Q"], "allowed: E, C"),
     "unknown zoo rule": (["zoo", "adm"], "did you mean 'adam'"),
