@@ -56,7 +56,7 @@ def degree(program: Program, scale: Scale = "gradient") -> Degree:
     """
     flow = dataflow(program)
     system = _System(flow, program, 0 if scale == "gradient" else 1)
-    solution, free, broken = system.solve()
+    solution, free, broken = system.settle()
     if broken:
         return Degree(None, {}, broken)
     hypers = {name: _round(solution[i]) for name, i in system.hypers.items() if abs(solution[i]) > _TOLERANCE and not free[i]}
@@ -81,8 +81,17 @@ class _System:
             self._leaf(index, node) if node.op not in OPS else self._primitive(index, node)
         for slot in flow.slots:
             self._equal(slot.next, slot.read, f"slot {slot.name}")
-            if slot.ones:
-                self._fixed(slot.read, 0.0, f"slot {slot.name} = ones")
+            if slot.init != "zeros":
+                self._fixed(slot.read, 0.0, f"slot {slot.name} = {slot.init}")
+
+    def settle(self) -> tuple[np.ndarray, np.ndarray, str]:
+        """Like `solve`, where a hyperparameter that may have any degree has none."""
+        while True:
+            solution, free, broken = self.solve()
+            undecided = [i for i in self.hypers.values() if free[i]]
+            if broken or not undecided:
+                return solution, free, broken
+            self._fixed(undecided[0], 0.0, "free hyperparameter")
 
     def solve(self) -> tuple[np.ndarray, np.ndarray, str]:
         """(one solution, which degrees are not determined, what breaks or "")."""

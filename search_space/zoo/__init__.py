@@ -42,7 +42,7 @@ def _find(name: str) -> tuple[str, Traversable]:
     if key not in _files():
         close = difflib.get_close_matches(key, names(), n=3)
         hint = f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
-        raise RuleError(f"unknown rule '{name}'{hint}; allowed: {', '.join(names())}, or the path of a .rule file")
+        raise RuleError(f"unknown rule '{name}'{hint}; allowed: the {len(names())} names in `discover zoo`, or the path of a .rule file")
     return _files()[key]
 
 
