@@ -228,7 +228,7 @@ PRESETS: dict[str, SearchConfig] = {
     ),
     "micro": SearchConfig(
         preset="micro", tasks=("micro_mlp",), steps=100, generation=250, population=300, budget_seconds=120.0,
-        checks=(), held_out=("micro_mlp?tanh=1",),
+        hall=8, hall_rounds=2, checks=(), tune_rounds=1, final_rounds=4, held_out=("micro_mlp?tanh=1",),
     ),
     "bench": SearchConfig(
         preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, budget_seconds=None, max_proposals=60_000,
