@@ -3,14 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test battery lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/discover search --preset demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not long"
 	$(BIN)/python -m pytest -m alone
+
+battery: $(VENV)/.installed-tests
+	$(BIN)/python -m pytest -n 2 -m long
 
 lint: $(VENV)/.installed-tests
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,6 +21,8 @@ SHAPES: dict[str, tuple[int, ...]] = {"scalar": (), "vector": (7,), "matrix": (6
 STEPS = 200
 RUNS = ((0, 0, False), (0, 1, True), (1, 1, False), (1, 0, True))
 """(seed, which learning rate, whether the reference's own hyperparameters are set instead of the defaults)."""
+QUICK = ((0, 0, False), (1, 1, True))
+"""What `make test` runs; the page of the zoo shows all of `RUNS`."""
 
 TOLERANCE = 1e-5
 MATRIX_TOLERANCE = 1e-4
@@ -137,11 +139,11 @@ def as_float32(make: Callable[..., Step], hypers: Mapping[str, float]) -> dict[s
     return {k: float(np.float32(v)) for k, v in {**defaults, **hypers}.items()}
 
 
-def errors(name: str, reference: Reference) -> list[float]:
-    """The worst relative error over all steps, for each of `RUNS`."""
+def errors(name: str, reference: Reference, runs: Sequence[tuple[int, int, bool]] = RUNS) -> list[float]:
+    """The worst relative error over all steps, for each run."""
     if reference.measure is not None:
         return reference.measure(name, reference)
-    return [_error(name, reference, seed, reference.rates[rate], reference.hypers if own else {}) for seed, rate, own in RUNS]
+    return [_error(name, reference, seed, reference.rates[rate], reference.hypers if own else {}) for seed, rate, own in runs]
 
 
 def _error(name: str, reference: Reference, seed: int, lr: float, hypers: Mapping[str, float]) -> float:

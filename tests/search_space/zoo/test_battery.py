@@ -20,8 +20,22 @@ from tests.search_space.zoo.objectives import Data, linear, losses, network
 
 PARAMS = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.1]]), "b": jnp.asarray([0.3, -0.4]), "s": jnp.asarray(2.0)}
 GRADS = jax.tree.map(lambda x: 0.1 * x + 0.01, PARAMS)
-RULES = pytest.mark.parametrize("name", zoo.names())
-TRAINERS = pytest.mark.parametrize("name", [name for name in zoo.names() if zoo.kind(name) != "controller"])
+DAILY = (
+    "sgd", "momentum", "adamw", "lion", "rmsprop", "adan", "tag", "grokfast_ma", "mars_adamw",
+    "adafactor", "lamb", "dog", "prodigy", "gravity",
+    "muon", "soap", "shampoo", "psgd_kron", "lora_pro", "frugal",
+    "sam", "sophia_h", "adahessian", "trpo", "extragradient", "smb", "mars_exact",
+    "ema", "lawa", "sema", "schedule_free", "cosine", "wsd", "norm_test", "qsr",
+)  # fmt: skip
+"""Rules of every kind and tier that `make test` takes through the battery; `make battery` takes all."""
+
+
+def _over(names: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [n if n in DAILY else pytest.param(n, marks=pytest.mark.long) for n in names])
+
+
+RULES = _over(list(zoo.names()))
+TRAINERS = _over([name for name in zoo.names() if zoo.kind(name) != "controller"])
 """Rules that move weights; a controller's value is a number for the training loop."""
 RATES = (1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 
