@@ -16,9 +16,10 @@ def beyond_the_interpreter(program: Program) -> bool:
 
 
 def plain(name: str) -> bool:
-    """Whether the rule is one program for all tensors, an update rule, and within the interpreter."""
+    """Whether the rule is one update rule for all tensors, evaluated where it trains, and within the interpreter."""
     programs = zoo.programs(name)
-    return zoo.kind(name) in ("elementwise", "tensor") and len(programs) == 1 and not beyond_the_interpreter(programs[0])
+    one = len(programs) == 1 and programs[0].view is None
+    return zoo.kind(name) in ("elementwise", "tensor") and one and not beyond_the_interpreter(programs[0])
 
 
 PLAIN: tuple[str, ...] = tuple(name for name in zoo.names() if plain(name))
