@@ -1,9 +1,9 @@
 """How learned optimizers are judged on what they never saw: fixed here before any weights were trained (2026-11-22).
 
-Adam is tuned *at every cell*: `ADAM_RATES` × two schedules, by the mean validation loss over `SEEDS` seeds; the learned optimizers are not
-tuned at all: the learning rate and schedule of their meta-training. Both train on the same weights and batches and are compared by test
-loss at equal steps, on seeds that no tuning used. The meta-training mixture may use the families of `MIXTURE` at widths of at most `WIDEST`,
-and chooses its checkpoint on `tasks.splits` *meta-validation* families only.
+Adam is tuned *at every cell*: `ADAM_RATES` × two schedules, by the mean validation loss over `SEEDS` seeds; the learned optimizers are
+not tuned at all: they use the learning rate and schedule of their meta-training. Both train on the same weights and batches and are
+compared by test loss at equal steps, on seeds that no tuning used. The meta-training mixture may use the families of `MIXTURE` at
+widths of at most `WIDEST`, and chooses its checkpoint on the *meta-validation* families of `tasks.splits` only.
 """
 
 from __future__ import annotations
