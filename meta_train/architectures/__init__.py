@@ -1,0 +1,1 @@
+"""Architectures of learned optimizers, one file each."""

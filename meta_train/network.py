@@ -1,0 +1,82 @@
+"""A tiny network applied to every parameter: features in, a few numbers out, nothing of the size (parameters × features) in between.
+
+Features may be smaller than the tensor and broadcast to it (rows, columns, single numbers): their part of the first layer is
+computed at their own size. Up to `UNROLLED` hidden units, layers are written out as elementwise code, which XLA fuses into one pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from meta_train.contracts import PyTree
+
+UNROLLED = 8
+
+
+def init_mlp(key: jax.Array, sizes: Sequence[int]) -> PyTree:
+    """Weights w0 … and biases b0 … of layers between `sizes`: normal, cut at two standard deviations of 1/√fan_in; biases 0."""
+    theta: dict[str, jax.Array] = {}
+    keys = jax.random.split(key, len(sizes) - 1)
+    for layer, (own, fan_in, fan_out) in enumerate(zip(keys, sizes[:-1], sizes[1:], strict=True)):
+        theta[f"w{layer}"] = jax.random.truncated_normal(own, -2.0, 2.0, (fan_in, fan_out)) / math.sqrt(fan_in)
+        theta[f"b{layer}"] = jnp.zeros(fan_out)
+    return theta
+
+
+def apply_mlp(theta: PyTree, features: Sequence[jax.Array], scales: jax.Array | None = None) -> list[jax.Array]:
+    """ReLU network of n features that broadcast to one shape S; the outputs, each of shape S.
+
+    `scales` (f32[n]) multiply the features; they are folded into the first layer's weights.
+    """
+    weights = theta["w0"] if scales is None else theta["w0"] * scales[:, None]
+    if weights.shape[1] <= UNROLLED:
+        hidden = _first_layer(features, weights, theta["b0"])
+        for layer in range(1, len(theta) // 2):
+            hidden = _dense([jax.nn.relu(x) for x in hidden], theta[f"w{layer}"], theta[f"b{layer}"])
+        return hidden
+    stacked = _first_layer_stacked(features, weights, theta["b0"])
+    for layer in range(1, len(theta) // 2):
+        stacked = jnp.tensordot(theta[f"w{layer}"], jax.nn.relu(stacked), ((0,), (0,)))
+        stacked = stacked + theta[f"b{layer}"].reshape(-1, *[1] * (stacked.ndim - 1))
+    return list(stacked)
+
+
+def _dense(inputs: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
+    """Each output as a sum of products, elementwise."""
+    outputs = []
+    for j in range(weights.shape[1]):
+        total = bias[j]
+        for i, x in enumerate(inputs):
+            total = total + weights[i, j] * x
+        outputs.append(total)
+    return outputs
+
+
+def _by_shape(features: Sequence[jax.Array]) -> list[list[int]]:
+    """Numbers of the features of equal shape, smallest first."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, feature in enumerate(features):
+        groups.setdefault(feature.shape, []).append(number)
+    return sorted(groups.values(), key=lambda numbers: features[numbers[0]].size)
+
+
+def _first_layer(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
+    outputs: list[jax.Array] = [bias[j] for j in range(weights.shape[1])]
+    for numbers in _by_shape(features):
+        zero = jnp.zeros_like(bias)
+        parts = _dense([features[n] for n in numbers], jnp.stack([weights[n] for n in numbers]), zero)
+        outputs = [a + b for a, b in zip(outputs, parts, strict=True)]
+    return outputs
+
+
+def _first_layer_stacked(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> jax.Array:
+    """Shape (hidden, *S)."""
+    total = bias.reshape(-1, *[1] * features[0].ndim)
+    for numbers in _by_shape(features):
+        chosen = jnp.stack([weights[n] for n in numbers])
+        total = total + jnp.tensordot(chosen, jnp.stack([features[n] for n in numbers]), ((0,), (0,)))
+    return total
