@@ -1,9 +1,9 @@
 """How learned optimizers are judged on what they never saw: fixed here before any weights were trained (2026-11-22).
 
-Adam is tuned *at every cell*: `ADAM_RATES` × two schedules, by the mean validation loss over `SEEDS` seeds; the learned optimizers are
-not tuned at all: they use the learning rate and schedule of their meta-training. Both train on the same weights and batches and are
-compared by test loss at equal steps, on seeds that no tuning used. The meta-training mixture may use the families of `MIXTURE` at
-widths of at most `WIDEST`, and chooses its checkpoint on the *meta-validation* families of `tasks.splits` only.
+Adam is tuned *at every cell*: `ADAM_RATES` × two schedules, by the mean validation loss over `TUNING_SEEDS` seeds; the learned
+optimizers are not tuned at all: they use the learning rate and schedule of their meta-training. Both train on the same weights and
+batches and are compared by test loss at equal steps, on `SEEDS` seeds that no tuning used. The meta-training mixture may use the families
+of `MIXTURE` at widths of at most `WIDEST`, and chooses its checkpoint on the *meta-validation* families of `tasks.splits` only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 STEPS = 200
 SEEDS = 5
-ADAM_RATES = tuple(10.0 ** (-4.0 + 3.5 * i / 14) for i in range(15))
+TUNING_SEEDS = 2
+ADAM_RATES = tuple(10.0 ** (-4.0 + 3.5 * i / 10) for i in range(11))
+ADAM_SCHEDULES = ("constant", "cosine")
 WIDEST = 64
 MIXTURE = ("digits_mlp", "micro_mlp", "breast_cancer", "wine_softmax", "noisy_quadratic", "deep_linear", "adding_rnn", "matrix_sensing")
 
