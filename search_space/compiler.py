@@ -16,6 +16,7 @@ from search_space.ops import OPS, Op
 from search_space.program import EVALUATIONS, INPUT_KINDS, POSITION_INPUTS, Program
 from search_space.specialise import without
 from search_space.tensors import hyper_values, kind_shape, positions, start_value, stored_shape, tensor_constants, view_shape
+from search_space.units import gradient_degrees
 
 QUERY_KEYWORDS = {
     "f": "value",
@@ -31,6 +32,14 @@ Value = list[jax.Array]
 """One array for each tensor in the matrix view (R, C), (R, 1), (1, C) or (1, 1), by kind."""
 
 
+class Scales(NamedTuple):
+    """Factors of each tensor, trees of numbers like the parameters: of its gradient, learning rate and hyperparameters (by name)."""
+
+    gradient: Any
+    learning_rate: Any
+    hypers: Mapping[str, Any]
+
+
 class RuleState(NamedTuple):
     """State of a rule: `count` updates made (int32), `slots` name → tree like the parameters (one number for a `global` slot); float32."""
 
@@ -43,11 +52,13 @@ def to_optax(
     learning_rate: float | jax.Array | Callable[[jax.Array], Any],
     hypers: Mapping[str, Any] | None = None,
     mask: Any = None,
+    scales: Scales | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """A rule as an optax transformation.
 
     `learning_rate` is a number, a traced scalar or an optax schedule (count → value, count 0 at the first update); `hypers` override
     the rule's defaults and may be traced. `mask` (a tree of bools like the parameters, or a function of them) says where `decay` applies.
+    `scales` makes gradients, learning rate and hyperparameters differ between tensors (see `search_space.mup`).
     Updates have the parameters' structure, shape and dtype; state is float32.
     Raises `TypeError` for an unknown hyperparameter, or at an update that lacks a query input of the rule; `ValueError` for a
     hyperparameter out of range.
@@ -73,7 +84,10 @@ def to_optax(
         env = environment(learning_rate, state.count, leaves, leaves if params is None else structure.flatten_up_to(params))
         env |= _queries(program, extra, structure)
         shapes = [jnp.shape(x) for x in leaves]
-        result, new = run(flow, shapes, env, _masked(values, mask, params, structure), flat_slots(flow, state, structure))
+        own = _masked(values, mask, params, structure)
+        if scales is not None:
+            env, own = _scaled(program, scales, env, own, structure)
+        result, new = run(flow, shapes, env, own, flat_slots(flow, state, structure))
         out = [(-_fill(r, s)).reshape(s).astype(jnp.asarray(x).dtype) for r, x, s in zip(result, leaves, shapes, strict=True)]
         kept = {
             s.name: (new[s.name][0].reshape(()) if s.kind == "global" else structure.unflatten(new[s.name]))
@@ -116,6 +130,24 @@ def _masked(values: Mapping[str, Any], mask: Any, params: Any, structure: Any) -
         return values
     tree = mask(params) if callable(mask) else mask
     return {**values, "decay": [values["decay"] * jnp.asarray(m, jnp.float32) for m in structure.flatten_up_to(tree)]}
+
+
+def _scaled(
+    program: Program, scales: Scales, env: dict[str, Any], hypers: Mapping[str, Any], structure: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Inputs and hyperparameters as one value for each tensor; what else scales with the gradient is scaled with it."""
+    factors = structure.flatten_up_to(scales.gradient)
+    degrees = {"g": 1.0} | gradient_degrees(program)
+    env = dict(env)
+    for name, power in degrees.items():
+        if isinstance(env[name], list):
+            env[name] = [x * k**power for x, k in zip(env[name], factors, strict=True)]
+    env["lr"] = [env["lr"] * k for k in structure.flatten_up_to(scales.learning_rate)]
+    own = dict(hypers)
+    for name in own.keys() & scales.hypers.keys():
+        values = own[name] if isinstance(own[name], list) else [own[name]] * structure.num_leaves
+        own[name] = [x * k for x, k in zip(values, structure.flatten_up_to(scales.hypers[name]), strict=True)]
+    return env, own
 
 
 def _queries(program: Program, extra: Mapping[str, Any], structure: Any) -> dict[str, Any]:
@@ -190,7 +222,8 @@ def _input(name: str, inputs: Mapping[str, Any], shapes: Sequence[tuple[int, ...
         value = inputs[name]
         if not isinstance(value, list):
             return _repeat(value, shapes)
-        return [jnp.asarray(x, jnp.float32).reshape(view_shape(s)) for x, s in zip(value, shapes, strict=True)]
+        views = [(1, 1) if name == "lr" else view_shape(s) for s in shapes]
+        return [jnp.asarray(x, jnp.float32).reshape(view) for x, view in zip(value, views, strict=True)]
     if name in POSITION_INPUTS:
         return [jnp.asarray(positions(s, k)[name]) for k, s in enumerate(shapes)]
     return [jnp.full((1, 1), tensor_constants(s)[name], jnp.float32) for s in shapes]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from search_space.compiler import RuleState, environment, flat_slots, run, to_optax
+from search_space.compiler import RuleState, Scales, environment, flat_slots, run, to_optax
 from search_space.cost import reads_gradient
 from search_space.dataflow import dataflow, point_program
 from search_space.program import EVALUATIONS, Evaluation, Expr, Program, RuleError, RuleSet
@@ -50,12 +50,14 @@ def training_step(
     seed: int = 0,
     mask: Any = None,
     around: Callable[[optax.GradientTransformationExtraArgs], optax.GradientTransformation] | None = None,
+    scales: Scales | None = None,
     **hyperparameters: Any,
 ) -> TrainingStep:
     """A training step that makes every evaluation the rule asks for; `loss(params, *batch)` is a number.
 
     `mask` says where the hyperparameter `decay` applies; `seed` starts the draws of labels; `around` puts more around the rule, for
-    example `lambda tx: wrap("ema", tx)`. Query inputs that are no evaluations are keywords of `step`.
+    example `lambda tx: wrap("ema", tx)`; `scales` are factors for each tensor (`search_space.mup.rule_scales`).
+    Query inputs that are no evaluations are keywords of `step`.
     Raises `RuleError` for a rule that asks for what `loss` cannot give, or that has a rule for each role with a plan.
 
     Example:
@@ -71,7 +73,7 @@ def training_step(
     losses = loss if isinstance(loss, Losses) else Losses(loss)
     for evaluation in program.plan:
         _check_served(program, evaluation.what, losses)
-    plain = to_optax(program, learning_rate, hyperparameters, mask)
+    plain = to_optax(program, learning_rate, hyperparameters, mask, scales)
     tx = plain if around is None else optax.with_extra_args_support(around(plain))
     values = hyper_values(program.hypers, hyperparameters)
 

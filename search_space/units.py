@@ -63,6 +63,16 @@ def degree(program: Program, scale: Scale = "gradient") -> Degree:
     return Degree(0.0 if free[flow.result] else _round(solution[flow.result]), hypers)
 
 
+def gradient_degrees(program: Program) -> dict[str, float]:
+    """How what a rule asks for beyond the gradient scales with it: input or evaluation → power; others are left out.
+
+    Products with a vector count as one power: the vector is the rule's own.
+    """
+    known = {name: _INPUTS[name][0] for name in program.queries if name in _INPUTS}
+    products = {"hessian_vector": 1.0, "gauss_newton_vector": 1.0}
+    return known | {e.name: p for e in program.plan if (p := products.get(e.what) or _EVALUATED.get(e.what, (0.0,))[0])}
+
+
 def _round(x: float) -> float:
     return float(round(float(x), 6)) + 0.0
 

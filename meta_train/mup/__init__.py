@@ -1,0 +1,1 @@
+"""Width scaling of learned optimizers and of rules, checked: the tables are `search_space.parametrisation`, the check is here."""
