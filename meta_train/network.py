@@ -30,19 +30,26 @@ def init_mlp(key: jax.Array, sizes: Sequence[int]) -> PyTree:
 def apply_mlp(theta: PyTree, features: Sequence[jax.Array], scales: jax.Array | None = None) -> list[jax.Array]:
     """ReLU network of n features that broadcast to one shape S; the outputs, each of shape S.
 
-    `scales` (f32[n]) multiply the features; they are folded into the first layer's weights.
+    `scales` (f32[n]) multiply the features; they are folded into the first layer's weights. A leaf "skip" (f32[n]) of theta is a
+    linear path from the features to the first output.
     """
-    weights = theta["w0"] if scales is None else theta["w0"] * scales[:, None]
-    if weights.shape[1] <= UNROLLED:
-        hidden = _first_layer(features, weights, theta["b0"])
-        for layer in range(1, len(theta) // 2):
+    first = theta["w0"] if "skip" not in theta else jnp.concatenate([theta["w0"], theta["skip"][:, None]], 1)
+    bias = theta["b0"] if "skip" not in theta else jnp.concatenate([theta["b0"], jnp.zeros(1)])
+    weights = first if scales is None else first * scales[:, None]
+    units, layers = theta["w0"].shape[1], sum(name.startswith("w") for name in theta)
+    if units <= UNROLLED:
+        wide = _first_layer(features, weights, bias)
+        hidden, linear = wide[:units], wide[units:]
+        for layer in range(1, layers):
             hidden = _dense([jax.nn.relu(x) for x in hidden], theta[f"w{layer}"], theta[f"b{layer}"])
-        return hidden
-    stacked = _first_layer_stacked(features, weights, theta["b0"])
-    for layer in range(1, len(theta) // 2):
-        stacked = jnp.tensordot(theta[f"w{layer}"], jax.nn.relu(stacked), ((0,), (0,)))
-        stacked = stacked + theta[f"b{layer}"].reshape(-1, *[1] * (stacked.ndim - 1))
-    return list(stacked)
+    else:
+        stacked = _first_layer_stacked(features, weights, bias)
+        linear, stacked = list(stacked[units:]), stacked[:units]
+        for layer in range(1, layers):
+            stacked = jnp.tensordot(theta[f"w{layer}"], jax.nn.relu(stacked), ((0,), (0,)))
+            stacked = stacked + theta[f"b{layer}"].reshape(-1, *[1] * (stacked.ndim - 1))
+        hidden = list(stacked)
+    return [hidden[0] + linear[0], *hidden[1:]] if linear else hidden
 
 
 def _dense(inputs: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:

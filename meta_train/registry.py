@@ -38,10 +38,12 @@ class Entry:
 
 
 _HIDDEN = Parameter(int, 1, 1024)
+_FLAG = Parameter(int, 0, 1)
 _STEP = Parameter(float, 1e-9, 1e3)
 
 ARCHITECTURES: Mapping[str, Entry] = {
     "adam": Entry("meta_train.architectures.adam", "LearnableAdam"),
+    "scale_free": Entry("meta_train.architectures.scale_free", "ScaleFree", {"hidden": _HIDDEN, "bf16": _FLAG}),
     "sgd": Entry("meta_train.architectures.sgd", "LearnableSGD"),
     "small_fc": Entry("meta_train.architectures.small_fc", "SmallFC", {"hidden": _HIDDEN, "step": _STEP}),
 }

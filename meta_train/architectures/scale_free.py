@@ -1,0 +1,140 @@
+"""Our own: a small network on ratios, so that neither the gradient's scale nor the width of a layer shows in what it sees.
+
+What it does differently from the published ones, and why:
+every feature is a ratio, and every epsilon is relative to the tensor, so multiplying the gradients changes nothing;
+two momenta and one second moment are kept (12 bytes for each parameter, 8 in bf16 mode), whose means over rows and columns are
+taken when they are needed; averages are corrected for their start, so that no time features are needed;
+a linear path from the features to the output makes a fresh theta an Adam with steps of fixed size, from where training improves;
+the step has root mean square `learning rate · gain`, where the gain, between e⁻² and e², looks at the tensor's signal-to-noise ratios.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from meta_train.assembly import Architecture, Core, Moment, PerTensor
+from meta_train.contracts import PyTree
+from meta_train.features import factored, mean_over
+from meta_train.network import apply_mlp, init_mlp
+
+DECAYS = (0.9, 0.99, 0.99)  # fast and slow momentum, second moment
+ELEMENTS, VECTORS, NUMBERS = 8, 2, 4
+FEATURES = ELEMENTS + VECTORS + NUMBERS
+FLOOR = 1e-8  # of a second moment, relative to the tensor's mean
+SMALLEST = 1e-37  # keeps 0 / 0 at 0; the smallest normal number is 1.2e-38
+
+
+class ScaleFreeState(NamedTuple):
+    """Fast momentum, slow momentum, second moment, in the parameter's shape."""
+
+    fast: jax.Array
+    slow: jax.Array
+    second: jax.Array
+
+
+@dataclass(frozen=True)
+class ScaleFree(Architecture):
+    """A 14-`hidden`-`hidden`-1 network for each parameter and a linear gain for each tensor; `bf16` keeps momenta in bfloat16."""
+
+    base: ClassVar[str] = "scale_free"
+    rate: ClassVar[float] = 1e-2
+    hidden: int = 8
+    bf16: int = 0
+
+    def init(self, key: jax.Array) -> PyTree:
+        """A network of small output around the ratio of fast momentum to root second moment; gain 1."""
+        network = init_mlp(key, (FEATURES, self.hidden, self.hidden, 1))
+        network["w2"] = 0.1 * network["w2"]
+        network["skip"] = jnp.zeros(FEATURES).at[1].set(1.0)
+        log_rest = jnp.asarray(np.log(1.0 - np.asarray(DECAYS)), jnp.float32)
+        return {"log_1_minus_decays": log_rest, "network": network, "gain": jnp.zeros(NUMBERS), "gain_bias": jnp.zeros(())}
+
+    def core(self) -> Core:
+        return PerTensor(self._start, _step)
+
+    def _start(self, p: jax.Array) -> ScaleFreeState:
+        dtype = jnp.bfloat16 if self.bf16 else jnp.float32
+        return ScaleFreeState(jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, jnp.float32))
+
+
+class Statistics(NamedTuple):
+    """Means over a tensor: of the second moment (all, by row, by column), of squares of weights, gradient and momenta, and of a product."""
+
+    second: jax.Array
+    row: jax.Array
+    col: jax.Array
+    weights: jax.Array
+    gradient: jax.Array
+    fast: jax.Array
+    slow: jax.Array
+    agreement: jax.Array
+
+
+def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, moment: Moment) -> tuple[jax.Array, ScaleFreeState]:
+    free = jnp.exp(jnp.minimum(theta["log_1_minus_decays"], 0.0))
+    fast, slow, second = (
+        s.astype(jnp.float32) + f * (x - s.astype(jnp.float32)) for s, f, x in zip(state, free, (g, g, g * g), strict=True)
+    )
+    stats = _statistics(g, p, fast, slow, second)
+    weights = -jnp.expm1((moment.count + 1).astype(jnp.float32) * jnp.log1p(-free))  # how much of the averages is there
+    numbers = _numbers(stats, weights, g.ndim)
+    features, scales = _features(g, p, fast, slow, second, stats, weights)
+    scalars = [x.reshape((1,) * g.ndim) for x in numbers]
+    (raw,) = apply_mlp(theta["network"], [*features, *scalars], jnp.concatenate([scales, jnp.ones(NUMBERS)]))
+    raw = jnp.broadcast_to(raw, g.shape)
+    gain = jnp.exp(2.0 * jnp.tanh(jnp.dot(numbers, theta["gain"]) + theta["gain_bias"]))
+    size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(jnp.mean(raw * raw) + SMALLEST), 0.0)
+    kept = (x.astype(s.dtype) for x, s in zip((fast, slow, second), state, strict=True))
+    return size * raw, ScaleFreeState(*kept)
+
+
+def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, second: jax.Array) -> Statistics:
+    axes = factored(g.shape)
+    row = mean_over(second, axes.cols) if axes else jnp.mean(second, keepdims=True)
+    col = mean_over(second, axes.rows) if axes else jnp.mean(second, keepdims=True)
+    return Statistics(
+        jnp.mean(row),
+        row,
+        col,
+        *(jnp.mean(x * y) for x, y in ((p, p), (g, g), (fast, fast), (slow, slow), (g, fast))),
+    )
+
+
+def _numbers(stats: Statistics, weights: jax.Array, ndim: int) -> jax.Array:
+    """Signal-to-noise of both momenta, agreement of gradient and fast momentum, all within [-1, 1]; 1 for vectors: f32[4]."""
+    second = stats.second / weights[2] + SMALLEST
+    return jnp.stack(
+        [
+            jnp.minimum(stats.fast / weights[0] ** 2 / second, 1.0),
+            jnp.minimum(stats.slow / weights[1] ** 2 / second, 1.0),
+            stats.agreement * jax.lax.rsqrt(stats.gradient + SMALLEST) * jax.lax.rsqrt(stats.fast + SMALLEST),
+            jnp.asarray(float(ndim < 2), jnp.float32),
+        ]
+    )
+
+
+def _features(
+    g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, second: jax.Array, stats: Statistics, weights: jax.Array
+) -> tuple[list[jax.Array], jax.Array]:
+    """The features that differ within a tensor, and what they are to be multiplied by (f32[10]).
+
+    Gradient and momenta over root second moments, each parameter's own and the product of its row's and its column's; weights over
+    their root mean square; second moments against their mean, as (v − mean) / (v + mean), which is tanh(½ log(v / mean)).
+    """
+    axes, mean = factored(g.shape), stats.second + SMALLEST
+    own = jax.lax.rsqrt(second + (FLOOR * mean + SMALLEST))
+    across = jnp.mean(stats.row, axis=axes.rows, keepdims=True) + SMALLEST if axes else stats.row + SMALLEST
+    by_row = jax.lax.rsqrt(stats.row / across + FLOOR)
+    by_col = jax.lax.rsqrt(stats.col + (FLOOR * mean + SMALLEST))
+    root = jnp.sqrt(weights[2])
+    debias = jnp.stack([root, root / weights[0], root / weights[1]])
+    features = [x * own for x in (g, fast, slow)]
+    features += [x * by_row * by_col for x in (g, fast, slow)]
+    features += [p, *((x - mean) / (x + mean) for x in (second, stats.row, stats.col))]
+    scale = jax.lax.rsqrt(stats.weights + SMALLEST)
+    return features, jnp.concatenate([debias, debias, scale[None], jnp.ones(3)])
