@@ -24,10 +24,9 @@ import optax
 
 from benchmarks.generalisation_protocol import ADAM_RATES, ADAM_SCHEDULES, GROWTH, HELD_OUT, SEEDS, TUNING_SEEDS, Cell
 from benchmarks.generalisation_table import table
-from discover.compile_cache import use_compile_cache
-from meta_train import shipped, weights
+from meta_train import pretrained, weights
 from meta_train.contracts import LearnedOptimizer, Scales
-from meta_train.mup.scales import learned_scales
+from meta_train.mup.tables import learned_scales
 from search_space.mup import scale_init
 from tasks.batch import TaskBatch
 from tasks.contracts import Schedule, Task, TaskFamily, from_optax
@@ -71,7 +70,7 @@ class Learned:
     @classmethod
     def read(cls, text: str) -> Learned:
         folder, _, parametrisation = text.rpartition(":")
-        path = shipped.folder(folder) if folder in shipped.names() else Path(folder)
+        path = pretrained.folder(folder)
         optimizer, theta = weights.load(path)
         config = weights.read_card(path).get("config", {})
         return cls(optimizer, theta, parametrisation, config.get("schedule", "constant"), config.get("inner_rate", 1.0) * optimizer.rate)
@@ -96,7 +95,6 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if not options.table:
-        use_compile_cache()
         index, count = (int(x) for x in options.share.split("/"))
         cells = [cell for part in options.part or PARTS for cell in PARTS[part]]
         entrants = {name: Learned.read(rest) for name, _, rest in (text.partition("=") for text in options.learned)}
@@ -127,7 +125,7 @@ def _adam(cell: Cell) -> dict[str, Any]:
             tuned[kind, rate] = float(losses) if np.isfinite(losses) else np.inf
     kind, rate = min(tuned, key=lambda choice: tuned[choice])
     train = _trainer(family, Schedule(kind), cell.steps, lambda rate, task: optax.adam(rate))
-    return _row(_by_seed(train, family, rate), family) | {"rate": rate, "schedule": kind}
+    return _row(train(1, SEEDS, (rate,)), family) | {"rate": rate, "schedule": kind}
 
 
 def _learned(cell: Cell, entrant: Learned) -> dict[str, Any]:
@@ -137,7 +135,7 @@ def _learned(cell: Cell, entrant: Learned) -> dict[str, Any]:
         return entrant.optimizer.transform(entrant.theta, learning_rate=rate, scales=entrant.scales(task), num_steps=cell.steps)
 
     train = _trainer(family, Schedule(entrant.schedule), cell.steps, make)
-    return _row(_by_seed(train, family, entrant.rate), family) | {"rate": entrant.rate, "schedule": entrant.schedule}
+    return _row(train(1, SEEDS, (entrant.rate,)), family) | {"rate": entrant.rate, "schedule": entrant.schedule}
 
 
 def _trainer(family: TaskFamily, schedule: Schedule, steps: int, make: Callable[..., Any]) -> Callable[..., dict[str, np.ndarray]]:
@@ -167,12 +165,6 @@ def _chunks(family: TaskFamily, seeds: int) -> list[tuple[float, ...]]:
     size = sum(x.size for x in jax.tree.leaves(jax.eval_shape(family.task(family.sample(jax.random.key(0))).init, jax.random.key(0))))
     each = int(np.clip(MEMBERS / size / seeds, 1, len(ADAM_RATES)))
     return [ADAM_RATES[i : i + each] for i in range(0, len(ADAM_RATES), each)]
-
-
-def _by_seed(train: Callable[..., dict[str, np.ndarray]], family: TaskFamily, rate: float) -> dict[str, np.ndarray]:
-    """The final measurement on fresh seeds."""
-    del family
-    return train(1, SEEDS, (rate,))
 
 
 def _row(found: dict[str, np.ndarray], family: TaskFamily) -> dict[str, Any]:
