@@ -107,15 +107,19 @@ def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, se
 
 def _numbers(stats: Statistics, weights: jax.Array, ndim: int) -> jax.Array:
     """Signal-to-noise of both momenta, agreement of gradient and fast momentum, all within [-1, 1]; 1 for vectors: f32[4]."""
-    second = stats.second / weights[2] + SMALLEST
     return jnp.stack(
         [
-            jnp.minimum(stats.fast / weights[0] ** 2 / second, 1.0),
-            jnp.minimum(stats.slow / weights[1] ** 2 / second, 1.0),
-            stats.agreement * jax.lax.rsqrt(stats.gradient + SMALLEST) * jax.lax.rsqrt(stats.fast + SMALLEST),
+            jnp.minimum(_ratio(stats.fast * weights[2], stats.second * weights[0] ** 2), 1.0),
+            jnp.minimum(_ratio(stats.slow * weights[2], stats.second * weights[1] ** 2), 1.0),
+            _ratio(stats.agreement, jnp.sqrt(stats.gradient) * jnp.sqrt(stats.fast)),
             jnp.asarray(float(ndim < 2), jnp.float32),
         ]
     )
+
+
+def _ratio(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a / b, and 0 where b is 0."""
+    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0), 0.0)
 
 
 def _features(
