@@ -12,17 +12,16 @@ from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
-from scipy.stats import t as student
-
 from discover.audit import audit_filters
 from discover.config import SearchConfig
 from discover.events import Events, Progress, ignore
 from discover.genome import from_program, to_program, with_hypers
 from discover.hall import grid_step, hall_of_fame, shifted
+from discover.interval import student_interval
 from discover.jobs import FINAL_STREAM, TUNE_STREAM, Job, Measured
-from discover.space import draw_unit
 from discover.subjects import Subject
 from discover.trainer import Trainer
+from discover.variants import draw
 from search_space.printer import to_text
 from search_space.program import Hyper, Program
 from search_space.use import load
@@ -134,10 +133,7 @@ def _interval(measured: Measured) -> tuple[float | None, float | None, float | N
     losses = measured.losses[0] if measured.score is not None else ()
     if not losses or not all(math.isfinite(x) for x in losses):
         return None, None, None
-    mean, count = sum(losses) / len(losses), len(losses)
-    spread = math.sqrt(sum((x - mean) ** 2 for x in losses) / (count - 1) / count)
-    half = float(student.ppf(0.975, count - 1)) * spread
-    return mean, mean - half, mean + half
+    return student_interval(losses)
 
 
 def _variant(program: Program, seed: int, trial: int) -> Program:
@@ -151,13 +147,7 @@ def _variant(program: Program, seed: int, trial: int) -> Program:
 
 def _draw(hyper: Hyper, rng: Random) -> float:
     """A value from the prior, or the default: equally likely."""
-    if rng.random() < 0.5:
-        return hyper.default
-    if hyper.prior == "unit":
-        return draw_unit(rng)
-    if hyper.prior == "number":
-        return hyper.default * 2.0 ** rng.gauss(0.0, 1.0)
-    return hyper.default * 10.0 ** rng.uniform(-2.0, 2.0) if hyper.default > 0 else 10.0 ** rng.uniform(-4.0, -1.0)
+    return hyper.default if rng.random() < 0.5 else draw(hyper, rng)
 
 
 def _baseline(name: str) -> Program:

@@ -35,6 +35,9 @@ CREATE TABLE attempts (
     generation INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (generation, reason)
 ) STRICT;
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, seconds REAL NOT NULL, result TEXT NOT NULL
+) STRICT;
 CREATE TABLE generations (
     number INTEGER PRIMARY KEY, proposals INTEGER NOT NULL, seconds REAL NOT NULL, state TEXT
 ) STRICT;

@@ -94,7 +94,7 @@ def _round(family: TaskFamily, seed: int, stream: int, number: int, sizes: tuple
     instances, seeds, rates = sizes
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), stream), number)
     batch = TaskBatch.create(family, key, learning_rates=np.zeros(rates), tasks=instances, seeds=seeds)
-    return batch, _optimum(batch)
+    return batch, optima(batch)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ def _repeated(batch: TaskBatch, count: int, rates: jax.Array) -> TaskBatch:
     return TaskBatch(batch.family, configs, jnp.tile(batch.keys, (count, 1)), grid)
 
 
-def _optimum(batch: TaskBatch) -> np.ndarray:
+def optima(batch: TaskBatch) -> np.ndarray:
+    """The lowest possible loss of each task [T], 0 where it is not known."""
     known = [batch.task(t).optimum for t in range(batch.shape[0])]
     return np.array([0.0 if value is None else float(value) for value in known])
 

@@ -112,6 +112,11 @@ class RunStore:
             connection.executemany(upsert("evaluations", EVALUATION_COLUMNS, ("candidate_id", "rung")), map(evaluation_row, evaluations))
             connection.executemany("INSERT INTO attempts VALUES (?, ?, ?)", [(index, reason, n) for reason, n in counts.items() if n])
 
+    def commit_job(self, number: int, seconds: float, result: Any) -> None:
+        """Commit the result (JSON) of one of an evaluation's jobs, whose order does not matter; `seconds` of work."""
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO jobs VALUES (?, ?, ?)", (number, seconds, dump(result)))
+
     def set_status(self, status: str) -> None:
         """Record where the run stands ("running", "interrupted", "failed") without ending it."""
         with self._transaction() as connection:
@@ -170,6 +175,10 @@ class RunStore:
         """The newest committed generation: its index and state, or None before the first."""
         rows = self._rows("SELECT number, state FROM generations ORDER BY number DESC LIMIT 1")
         return (rows[0][0], json.loads(rows[0][1])) if rows else None
+
+    def jobs(self) -> dict[int, tuple[float, Any]]:
+        """Seconds and result of every job that is done, by number."""
+        return {n: (seconds, json.loads(result)) for n, seconds, result in self._rows("SELECT * FROM jobs ORDER BY number")}
 
     def proposals(self) -> int:
         """Proposals made so far, all outcomes."""

@@ -5,13 +5,19 @@ Letters: T tasks, S seeds, L learning rates, B = T·S·L members, E evaluations.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from tasks.batch import TaskBatch
 from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status, all_finite
+
+
+class Multiplier(Protocol):
+    """What a `Schedule` is: the factor of the peak learning rate, one number or f32[B]."""
+
+    def value(self, step: jax.Array, steps: jax.Array) -> jax.Array: ...
 
 
 class Rollout(NamedTuple):
@@ -38,17 +44,19 @@ def rollout(
     optimizer: BatchOptimizer,
     *,
     steps: jax.Array | int,
-    schedule: Schedule = Schedule(),
+    schedule: Multiplier = Schedule(),
     evals: int = 5,
     splits: tuple[Split, ...] = ("valid",),
     keep_params: bool = False,
+    watch: jax.Array | None = None,
 ) -> Rollout:
     """Train every member for `steps` steps and measure it `evals` times on the way.
 
     `steps` may be traced: one compiled program serves every length. Evaluation k of E comes after ⌊k·steps/E⌋ steps.
     A member fails when its update or its optimizer's state is not finite at the end of a step, or its validation loss
     when measured; it is frozen from then on and disturbs no other. A pure function, usable under jit, vmap and lax.map.
-    `splits` are measured at the end. Raises ValueError when `steps` is a number below 1.
+    `splits` are measured at the end. Where `watch` (bool[], may be traced) is False, the evaluations before the last are left out: NaN.
+    Raises ValueError when `steps` is a number below 1.
     """
     if isinstance(steps, int) and steps < 1:
         raise ValueError(f"steps is {steps}, allowed: 1 or more")
@@ -59,9 +67,13 @@ def rollout(
 
     def part(loop: _Loop, stop: jax.Array) -> tuple[_Loop, jax.Array]:
         loop = jax.lax.while_loop(lambda now: (now.step < stop) & jnp.any(now.alive), advance, loop)
-        losses = batch.losses(loop.params, "valid")
+        told = jnp.ones((), bool) if watch is None else watch | (stop == steps)
+        if watch is None:
+            losses = batch.losses(loop.params, "valid")
+        else:
+            losses = jax.lax.cond(told, lambda: batch.losses(loop.params, "valid"), lambda: jnp.zeros_like(start))
         alive = loop.alive & jnp.isfinite(losses)
-        return loop._replace(step=stop, alive=alive), jnp.where(alive, losses, jnp.inf)
+        return loop._replace(step=stop, alive=alive), jnp.where(told, jnp.where(alive, losses, jnp.inf), jnp.nan)
 
     loop, curve = jax.lax.scan(part, loop, _stops(steps, evals))
     final = {split: _final(batch, loop, split) for split in splits if split != "valid"}
@@ -82,7 +94,7 @@ def diverged(initial: jax.Array, final: jax.Array) -> jax.Array:
     return final - initial > 10.0 * jnp.maximum(jnp.abs(initial), 1.0)
 
 
-def _make_advance(batch: TaskBatch, optimizer: BatchOptimizer, steps: jax.Array, schedule: Schedule):
+def _make_advance(batch: TaskBatch, optimizer: BatchOptimizer, steps: jax.Array, schedule: Multiplier):
     """Make the function of one step. The rates are computed outside of the loop, once."""
     rates = batch.rates()
 

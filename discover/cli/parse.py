@@ -19,6 +19,7 @@ VERBS = {
     "resume": "Resume",
     "show": "Show",
     "zoo": "Zoo",
+    "evaluate": "Evaluate",
     "bench": "Bench",
 }
 """Verbs and their classes, each in the module of the verb's name, which is imported only if it is asked for."""

@@ -1,4 +1,4 @@
-"""`discover resume`: continue a search that was stopped, however it was."""
+"""`discover resume`: continue a search or an evaluation that was stopped, however it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from discover.cli import output
+from discover.cli import evaluations, output
 from discover.cli.checks import check_workers
 from discover.cli.runs import perform, report
 from discover.cores import visible_cores
@@ -18,7 +18,7 @@ from discover.store import RunStore
 
 @dataclass(frozen=True)
 class Resume:
-    """Continue a search that was stopped, to the same result as if it had not been. A finished one is left as it is."""
+    """Continue a search or an evaluation that was stopped, to the same result as if it had not been. A finished one is left as it is."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run folder."""
@@ -33,13 +33,16 @@ class Resume:
         check_workers(workers)
         with RunStore.open(self.run, readonly=True) as store:
             info = store.info()
-        if info.kind != "search":
-            raise UserError(f"{self.run} is a '{info.kind}' run; only searches can be resumed")
+        evaluation = info.kind in evaluations.KINDS
+        if info.kind != "search" and not evaluation:
+            raise UserError(f"{self.run} is a '{info.kind}' run; only searches, evaluations and leaderboards can be resumed")
         if info.status == "finished":
             output.say(f"{self.run} is finished, there is nothing to continue")
-            report(self.run, self.json)
+            (evaluations.report if evaluation else report)(self.run, self.json)
             return 0
         RunStore.open(self.run).close()  # refuses a live run and a read-only folder before anything heavy is loaded
+        if evaluation:
+            return evaluations.resume(self.run, workers, self.json)
         return perform(self.run, self.json, lambda events: _resume(self.run, workers, events))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from discover.cli import output
+from discover.cli import evaluations, output
 from discover.cli.checks import check_number
 from discover.cli.report import print_summary
 from discover.store import RunStore
@@ -32,6 +32,9 @@ class Show:
         """Read the run and print it."""
         check_number("--count", self.count, 1)
         with RunStore.open(self.run, readonly=True) as store:
+            if store.info().kind in evaluations.KINDS:
+                evaluations.report(self.run, self.json)
+                return 0
             summary = summarize(store, self.count)
             diffs = lineage_diffs(store, summary.best[0].id) if self.lineage and summary.best else []
         if self.json:

@@ -1,0 +1,115 @@
+"""Doing an evaluation in a run folder and printing its table: what `evaluate`, `leaderboard`, `resume` and `show` share."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from discover.cli import INTERRUPTED, OK, output
+from discover.errors import JobError, UserError
+from discover.events import Events
+from discover.store import DATABASE, RunStore
+
+if TYPE_CHECKING:
+    from discover.evaluate.protocol import EvaluationConfig
+    from discover.evaluate.table import Cell
+
+KINDS = ("evaluate", "leaderboard")
+"""Kinds of runs that are evaluations."""
+
+
+def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_object: bool) -> int:
+    """Say how long it will take, do it, and report."""
+    from discover.evaluate.run import estimate_seconds, run
+
+    count = len(config.rules) * len(config.tasks) * len(config.protocol.schedules)
+    minutes = estimate_seconds(config, workers) / 60.0
+    trainings = count * config.protocol.trainings
+    output.say(
+        f"{count:,} cells, {trainings:,} trainings, {config.protocol.trials} trials each: about {minutes:.1f} min on {workers} cores"
+    )
+    return perform(folder, as_object, lambda events: run(config, folder, kind, events, workers))
+
+
+def resume(folder: Path, workers: int, as_object: bool) -> int:
+    """Continue an evaluation that was stopped."""
+    from discover.evaluate.run import resume as job
+
+    return perform(folder, as_object, lambda events: job(folder, events, workers))
+
+
+def perform(folder: Path, as_object: bool, job: Callable[[Events], object]) -> int:
+    """Do `job` in `folder` and report; after Ctrl-C report what is kept and how to continue, and return 130."""
+    try:
+        with output.progress() as events:
+            output.say(f"run folder: {folder}")
+            job(events)
+    except KeyboardInterrupt:
+        if (folder / DATABASE).exists():
+            with contextlib.suppress(UserError, JobError), RunStore.open(folder) as store:
+                store.set_status("interrupted")
+                store.fold()
+            report(folder, as_object)
+        output.say(f"interrupted; what is done is kept. Continue with: discover resume {folder}")
+        return INTERRUPTED
+    report(folder, as_object)
+    return OK
+
+
+def report(folder: Path, as_object: bool) -> None:
+    """Print the table of a run, finished or not, as tables or as one JSON object."""
+    from discover.evaluate.protocol import EvaluationConfig
+    from discover.evaluate.run import cells_of
+    from discover.evaluate.table import better
+
+    with RunStore.open(folder, readonly=True) as store:
+        info, cells = store.info(), cells_of(store)
+    config = EvaluationConfig.from_json(info.config)
+    best = better(cells)
+    if as_object:
+        shared = {"run": str(folder), "status": info.status, "config": info.config}
+        output.print_json({**shared, "results": [row(cell) for cell in best], "cells": [cell.to_json() for cell in cells]})
+        return
+    for task in config.tasks:
+        print_task(config, task.spec, [cell for cell in best if cell.task == task.spec])
+    if info.status != "finished":
+        output.print_text(f"{folder} is {info.status}: cells that are missing are not measured yet")
+
+
+def row(cell: Cell) -> dict[str, Any]:
+    """A line of `results`."""
+    return {name: value for name, value in cell.to_json().items() if name not in ("curves", "initial", "optimum")}
+
+
+def print_task(config: EvaluationConfig, task: str, cells: Sequence[Cell]) -> None:
+    """The rules on one task at the better schedule of each, best first."""
+    if not cells:
+        return
+    protocol = config.protocol
+    title = (
+        f"{task}: test {cells[0].metric}, {protocol.seeds} fresh draws, 95 % interval; {cells[0].steps} steps, "
+        f"{protocol.trials} tuning trials for each rule and schedule"
+    )
+    ordered = sorted(cells, key=lambda cell: math.inf if cell.mean is None else cell.mean)
+    rows = [
+        (
+            cell.rule, output.number(cell.mean), f"{output.number(cell.low)} … {output.number(cell.high)}", cell.schedule,
+            _ratio(cell.steps_ratio), _ratio(cell.cost_ratio), _tuned(cell), cell.failed,
+        )
+        for cell in ordered
+    ]  # fmt: skip
+    columns = ("rule", "loss", "interval", "schedule", f"steps to {protocol.reference}", "cost", "tuned", "remarks")
+    output.print_table(title, columns, rows)
+
+
+def _ratio(value: float) -> str:
+    return "never" if value == math.inf else "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _tuned(cell: Cell) -> str:
+    values = ", ".join(f"{name} {output.number(value, 3)}" for name, value in cell.tuned.items() if name != "learning_rate")
+    edge = " (at the grid's edge)" if cell.edge else ""
+    return f"lr {output.number(cell.tuned.get('learning_rate'), 3)}{edge}{', ' if values else ''}{values}"
