@@ -1,0 +1,1 @@
+"""Estimators of meta-gradients behind one contract, `estimators.contracts.Estimator`."""

@@ -1,0 +1,54 @@
+"""Particles spread over devices: every device advances its own, and one sum of gradients crosses between them.
+
+On a CPU a process has as many devices as `--xla_force_host_platform_device_count` says before jax starts, one for each core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from meta_train.estimators.contracts import Estimator, Info, estimate
+from meta_train.problem import PyTree
+
+AXIS = "particles"
+
+
+def make_mesh(devices: int) -> Mesh:
+    """The first `devices` devices of all processes as a line."""
+    return jax.make_mesh((devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+
+
+def place(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Arrays that are the same on all devices."""
+    return tree if mesh.size == 1 else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def place_state(state: Any, mesh: Mesh) -> Any:
+    """An estimator's state, its particles spread over the mesh."""
+    if mesh.size == 1:
+        return state
+    spread = {name: NamedSharding(mesh, spec) for name, spec in _specs(state)._asdict().items()}
+    return type(state)(**{name: jax.device_put(getattr(state, name), sharding) for name, sharding in spread.items()})
+
+
+def make_step(estimator: Estimator, state: Any, mesh: Mesh) -> Callable[[PyTree, Any, jax.Array], tuple[PyTree, Any, Info]]:
+    """The compiled estimate(theta, state, key) -> (gradient, state, Info); the state is donated.
+
+    What a particle draws depends on its number alone, so results differ between numbers of devices by the order of one sum.
+    """
+    if mesh.size == 1:
+        return jax.jit(partial(estimate, estimator), donate_argnums=1)
+    specs, all_ = _specs(state), PartitionSpec()
+    body = partial(estimate, estimator, axis=AXIS)
+    spread = jax.shard_map(body, mesh=mesh, in_specs=(all_, specs, all_), out_specs=(all_, specs, all_), check_vma=False)
+    return jax.jit(spread, donate_argnums=1)
+
+
+def _specs(state: Any) -> Any:
+    """Particles are split along their first axis, the rest of a state is everywhere."""
+    return type(state)(*(PartitionSpec(AXIS) if name == "particles" else PartitionSpec() for name in state._fields))

@@ -1,0 +1,210 @@
+"""Meta-training: outer steps over a mixture of families, validation, checkpoints; a run that is killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from meta_train import checkpoint, outer, run_folder, weights
+from meta_train.checkpoint_files import committed
+from meta_train.config import MetaConfig
+from meta_train.contracts import LearnedOptimizer
+from meta_train.errors import LearnedOptimizerError
+from meta_train.mixture import Mixture, schedule
+from meta_train.problem import PyTree
+from meta_train.registry import load as load_optimizer
+from meta_train.sharding import make_mesh, place
+from meta_train.validation import Trial
+from tasks.registry import load as load_family
+from tasks.streams import derive
+
+CHECKPOINT_SECONDS = 20.0
+_THETA, _MIXTURE, _TRIALS = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands."""
+
+    step: int
+    steps: int
+    loss: float
+    score: float | None
+    inner_steps_per_s: float
+    seconds_left: float | None
+
+
+Reports = Callable[[Report], None]
+
+
+@dataclass
+class Record:
+    """What a run knows besides its arrays; stored with each checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    inner_steps: int = 0
+    timed_steps: int = 0
+    timed_inner_steps: int = 0
+    timed_seconds: float = 0.0
+    meta_loss: float | None = None
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    best_score: float | None = None
+    best_step: int | None = None
+    returns: int = 0
+    skipped: int = 0
+    adam: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    status: str = "live"
+
+
+class Trainer:
+    """One run in its folder."""
+
+    def __init__(self, folder: Path, devices: int = 1, reports: Reports = lambda _: None) -> None:
+        self.config = config = run_folder.read_config(folder)
+        if config.particles % devices:
+            raise LearnedOptimizerError(f"{config.particles} particles cannot be spread over {devices} devices: the number must divide")
+        self.folder, self._reports = folder, reports
+        self.optimizer: LearnedOptimizer = load_optimizer(config.optimizer)
+        root = jax.random.key(config.seed)
+        self._trials = _trials(config, self.optimizer, derive(root, _TRIALS))
+        mesh = make_mesh(devices)
+        self._mixture = Mixture(config, self.optimizer, derive(root, _MIXTURE), mesh)
+        self._update = outer.make_update(config)
+        self.state = place(outer.initial(config, _first_theta(config, self.optimizer, derive(root, _THETA))), mesh)
+        self.best = self.state.theta
+        self.record = Record()
+        self._mixture.begin(self.state.theta)
+        if committed(folder):
+            self._restore()
+
+    def train(self, checkpoint_every: int | None = None) -> Record:
+        """Go on to the last outer step or the end of the budget; checkpoints are made now and then, or every so many outer steps."""
+        saved, start, before = time.monotonic(), time.monotonic(), self.record.seconds
+        try:
+            while self.record.step < self.config.outer_steps and not self._out_of_time():
+                self._step()
+                if self.record.step % self.config.validate_every == 0:
+                    self._validate()
+                self.record.seconds = before + time.monotonic() - start
+                due = (
+                    time.monotonic() - saved > CHECKPOINT_SECONDS if checkpoint_every is None else self.record.step % checkpoint_every == 0
+                )
+                if due:
+                    self.save()
+                    saved = time.monotonic()
+                self._report()
+        except KeyboardInterrupt:
+            self.record.status = "interrupted"
+            self.save()
+            raise
+        if not self.record.curve or self.record.curve[-1]["outer_step"] != self.record.step:
+            self._validate()
+        self.record.seconds = before + time.monotonic() - start
+        self.record.status = "finished" if self.record.step >= self.config.outer_steps else "out of time"
+        self.save()
+        return self.record
+
+    def save(self) -> None:
+        """Commit a checkpoint of this moment."""
+        self.record.skipped = int(self.state.skipped)
+        checkpoint.save(self.folder, self.record.step, self._arrays(), vars(self.record))
+
+    def _step(self) -> None:
+        """One outer step."""
+        record, start = self.record, time.monotonic()
+        chosen = self._mixture.choose(record.step)
+        compiled = all(self._mixture.members[number].step is not None for number in chosen)
+        parts = [self._mixture.estimate(number, self.state.theta, record.step) for number in chosen]
+        self.state, _ = self._update(self.state, [gradient for gradient, _ in parts])
+        loss = float(sum(info.loss for _, info in parts)) / len(parts)  # waits for the step
+        inner = sum(int(info.inner_steps) for _, info in parts)
+        record.step += 1
+        record.inner_steps += inner
+        record.loss_sum, record.loss_count = record.loss_sum + loss, record.loss_count + 1
+        if compiled:
+            record.timed_steps += 1
+            record.timed_inner_steps += inner
+            record.timed_seconds += time.monotonic() - start
+
+    def _validate(self) -> None:
+        """Score theta, keep it if it is the best, return to the best if it is far worse, and add a row to the curve."""
+        record, config = self.record, self.config
+        scores = {}
+        for name, trial in self._trials.items():
+            if name not in record.adam:
+                record.adam[name] = trial.adam()
+            scores[name] = trial.theta(self.state.theta) - record.adam[name]
+        chosen = [scores[name] for name in config.validation] or [scores[name] for name in config.tasks[: config.scored_tasks]]
+        score = sum(chosen) / len(chosen)
+        record.meta_loss = record.loss_sum / max(1, record.loss_count)
+        if record.best_score is None or score < record.best_score:
+            record.best_score, record.best_step, self.best = score, record.step, self.state.theta
+        elif score > record.best_score + config.guard or not math.isfinite(score):
+            self.state = outer.initial(config, self.best)._replace(skipped=self.state.skipped)
+            record.returns += 1
+        trained = [scores[name] for name in config.tasks if name in scores]
+        row = {
+            "outer_step": record.step,
+            "seconds": round(record.seconds, 1),
+            "inner_steps": record.inner_steps,
+            "meta_loss": record.meta_loss,
+            "train_score": sum(trained) / len(trained) if trained else None,
+            "validation_score": score,
+        }
+        record.curve.append(row | scores)
+        record.loss_sum, record.loss_count = 0.0, 0
+        run_folder.write_curve(self.folder, record.curve)
+        if record.best_step == record.step:
+            card = {"score": score, "outer_step": record.step, "config": config.to_json()}
+            weights.save(self.folder / run_folder.WEIGHTS, self.optimizer, self.best, card)
+
+    def _arrays(self) -> PyTree:
+        return {"outer": self.state, "best": self.best, "particles": self._mixture.states}
+
+    def _restore(self) -> None:
+        arrays, record = checkpoint.restore(self.folder, self._arrays())
+        self.state, self.best, self._mixture.states = arrays["outer"], arrays["best"], arrays["particles"]
+        self.record = Record(**{name: record[name] for name in vars(self.record)})
+
+    def _out_of_time(self) -> bool:
+        budget = self.config.budget_seconds
+        return budget is not None and self.record.seconds >= budget
+
+    def _report(self) -> None:
+        record, config = self.record, self.config
+        left = None if config.budget_seconds is None else config.budget_seconds - record.seconds
+        if record.timed_steps:
+            rest = (config.outer_steps - record.step) * record.seconds / record.step
+            left = rest if left is None else min(left, rest)
+        speed = record.timed_inner_steps / record.timed_seconds if record.timed_seconds else 0.0
+        loss = record.loss_sum / record.loss_count if record.loss_count else record.meta_loss or 0.0
+        score = record.curve[-1]["validation_score"] if record.curve else None
+        self._reports(Report(record.step, config.outer_steps, loss, score, speed, left))
+
+
+def _trials(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> dict[str, Trial]:
+    """Validation families, and the first training families, whose scores show what is memorised."""
+    specs = dict.fromkeys((*config.validation, *config.tasks[: config.scored_tasks]))
+
+    def trial(number: int, spec: str) -> Trial:
+        draw = derive(key, number)
+        return Trial(load_family(spec), optimizer, draw, config.validation_draws, config.validation_steps, schedule(config))
+
+    return {spec: trial(number, spec) for number, spec in enumerate(specs)}
+
+
+def _first_theta(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> PyTree:
+    """Fresh meta-parameters, or those of `config.start`."""
+    if config.start is not None:
+        return jax.tree.map(jnp.asarray, weights.load(Path(config.start), config.optimizer)[1])
+    return jax.jit(lambda key: optimizer.init(key))(key)
