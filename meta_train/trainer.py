@@ -139,11 +139,11 @@ class Trainer:
     def _validate(self) -> None:
         """Score theta, keep it if it is the best, return to the best if it is far worse, and add a row to the curve."""
         record, config = self.record, self.config
-        scores = {}
+        theta, scores = jax.device_get(self.state.theta), {}  # trials run on one device
         for name, trial in self._trials.items():
             if name not in record.adam:
                 record.adam[name] = trial.adam()
-            scores[name] = trial.theta(self.state.theta) - record.adam[name]
+            scores[name] = trial.theta(theta) - record.adam[name]
         chosen = [scores[name] for name in config.validation] or [scores[name] for name in config.tasks[: config.scored_tasks]]
         score = sum(chosen) / len(chosen)
         record.meta_loss = record.loss_sum / max(1, record.loss_count)

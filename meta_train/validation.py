@@ -27,9 +27,7 @@ ADAM_RATES = tuple(float(rate) for rate in np.logspace(-5, 2, 15))
 class Trial:
     """One family's draws, on which theta and Adam are compared. Compiled once, when first used."""
 
-    def __init__(
-        self, family: TaskFamily, optimizer: LearnedOptimizer, *, key: jax.Array, draws: int, steps: int, schedule: Schedule, rate: float
-    ):
+    def __init__(self, family: TaskFamily, optimizer: LearnedOptimizer, key: jax.Array, draws: int, steps: int, schedule: Schedule) -> None:
         self._batch = TaskBatch.create(family, key, learning_rates=(optimizer.rate,), tasks=draws)
         self._adams = TaskBatch(family, self._batch.configs, self._batch.keys, jnp.array(ADAM_RATES))
         self._optimum = self._batch.task().optimum or 0.0

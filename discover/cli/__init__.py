@@ -14,10 +14,11 @@ OK, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 success, 1 the job failed, 2 wrong use, 130 after Ctrl-C.
 
-    Wrong use is any ValueError of ours (`UserError`, `RuleError`, `TaskError`): one line on standard error.
+    Wrong use is any ValueError of ours (`UserError`, `RuleError`, `TaskError`, `LearnedOptimizerError`): one line on standard error.
     """
     try:
         from discover.cli.parse import parse
+        from meta_train.errors import LearnedOptimizerError
         from search_space.program import RuleError
         from tasks.errors import TaskError
     except KeyboardInterrupt:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return parse(sys.argv[1:] if arguments is None else arguments).execute()
-    except (UserError, RuleError, TaskError) as error:
+    except (UserError, RuleError, TaskError, LearnedOptimizerError) as error:
         return _complain(error, WRONG_USE)
     except JobError as error:
         return _complain(error, FAILED)

@@ -20,6 +20,9 @@ VERBS = {
     "show": "Show",
     "zoo": "Zoo",
     "evaluate": "Evaluate",
+    "leaderboard": "Leaderboard",
+    "meta-train": "MetaTrain",
+    "mup": "Mup",
     "bench": "Bench",
 }
 """Verbs and their classes, each in the module of the verb's name, which is imported only if it is asked for."""
@@ -51,7 +54,7 @@ def parse(arguments: Sequence[str]) -> Verb:
 
 
 def _load(verb: str) -> type[Verb]:
-    return getattr(importlib.import_module(f"discover.cli.{verb}"), VERBS[verb])
+    return getattr(importlib.import_module(f"discover.cli.{verb.replace('-', '_')}"), VERBS[verb])
 
 
 def _one_line(box: str) -> str:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from discover.cli import evaluations, output
+from discover.cli import evaluations, meta_report, output
 from discover.cli.checks import check_workers
 from discover.cli.runs import perform, report
 from discover.cores import visible_cores
 from discover.errors import UserError
 from discover.store import RunStore
+from meta_train import run_folder
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Resume:
 
     def execute(self) -> int:
         """Check that the run can be continued, then do so."""
+        if run_folder.is_run(self.run):
+            return _resume_meta_training(self.run, self.json)
         workers = len(visible_cores()) if self.workers is None else self.workers
         check_workers(workers)
         with RunStore.open(self.run, readonly=True) as store:
@@ -44,6 +47,17 @@ class Resume:
         if evaluation:
             return evaluations.resume(self.run, workers, self.json)
         return perform(self.run, self.json, lambda events: _resume(self.run, workers, events))
+
+
+def _resume_meta_training(folder: Path, as_object: bool) -> int:
+    from discover.cli import meta_train
+
+    config = run_folder.read_config(folder)
+    if run_folder.summary(folder)["status"] == "finished":
+        output.say(f"{folder} is finished, there is nothing to continue")
+        meta_report.report(folder, as_object)
+        return 0
+    return meta_train.perform(folder, meta_train.choose_devices(None, config.particles), as_object)
 
 
 def _resume(folder: Path, workers: int, events: Any) -> None:

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import tyro
 
-from discover.cli import evaluations, output
+from discover.cli import evaluations, meta_report, output
 from discover.cli.checks import check_number
 from discover.cli.report import print_summary
 from discover.store import RunStore
 from discover.summary import Summary, as_json, lineage_diffs, summarize
+from meta_train import run_folder
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Show:
     def execute(self) -> int:
         """Read the run and print it."""
         check_number("--count", self.count, 1)
+        if run_folder.is_run(self.run):
+            meta_report.report(self.run, self.json)
+            return 0
         with RunStore.open(self.run, readonly=True) as store:
             if store.info().kind in evaluations.KINDS:
                 evaluations.report(self.run, self.json)
