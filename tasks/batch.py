@@ -76,19 +76,18 @@ class TaskBatch:
             params = self.family.task(config).init(derive(key, _INIT))
             return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rates, *leaf.shape)), params)
 
-        return self._map(one, jnp.zeros(self.size))
+        return self.map_members(one, jnp.zeros(self.size))
 
     def gradients(self, params: PyTree, step: jax.Array | int) -> PyTree:
         """Gradients of the training loss at `params` (leaves [B, ...]) on the minibatches of `step`."""
 
         def one(config: PyTree, key: jax.Array, params: PyTree) -> PyTree:
             task = self.family.task(config)
-            key = derive(key, step)
-            batch = task.batch(key, "train")
-            # hash again for the model's own noise, so that it is independent of the rows that were drawn
-            return jax.vmap(jax.grad(task.loss), (0, None, None))(params, batch, derive(key, 0))
+            # hash twice for the model's own noise, so that it is independent of the rows that were drawn
+            noise = derive(derive(key, step), 0)
+            return jax.vmap(jax.grad(task.loss), (0, None, None))(params, task.minibatch(key, step), noise)
 
-        return self._map(one, params)
+        return self.map_members(one, params)
 
     def losses(self, params: PyTree, split: Split) -> jax.Array:
         """Loss on a split at `params` (leaves [B, ...]): f32[B]."""
@@ -99,9 +98,9 @@ class TaskBatch:
             batch = task.batch(key, split)
             return jax.vmap(task.loss, (0, None, None))(params, batch, derive(key, 0))
 
-        return self._map(one, params)
+        return self.map_members(one, params)
 
-    def _map(self, function: Callable[[PyTree, jax.Array, PyTree], PyTree], members: PyTree) -> PyTree:
+    def map_members(self, function: Callable[[PyTree, jax.Array, PyTree], PyTree], members: PyTree) -> PyTree:
         """Call function(config, key, leaves [L, ...]) for each (task, seed): what it makes once is shared by the L rates."""
         shape = self.shape
         nested = jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), members)

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from tasks.streams import derive
+
 PyTree: TypeAlias = Any
 Role: TypeAlias = Literal["input", "hidden", "output", "vector"]
 Split: TypeAlias = Literal["train", "valid", "test"]
@@ -51,7 +53,8 @@ class Task:
     batch(key, split) -> batch: a random minibatch of "train"; "valid" and "test" may be fixed and ignore the key.
     loss(params, batch, key) -> f32[]: the mean loss; the key is for stochastic models.
     metadata: a `TensorMeta` for each leaf of params. optimum: the lowest value of the loss, where it is known.
-    metric: name and unit of the loss. Two tasks are equal only if they are the same object.
+    metric: name and unit of the loss. stream(key, step) -> batch: the minibatch of a step where training data change with
+    time; key is the training's own. Two tasks are equal only if they are the same object.
     """
 
     name: str
@@ -61,6 +64,11 @@ class Task:
     metadata: PyTree
     optimum: float | None = None
     metric: str = "loss"
+    stream: Callable[[jax.Array, jax.Array | int], PyTree] | None = None
+
+    def minibatch(self, key: jax.Array, step: jax.Array | int) -> PyTree:
+        """What a training with this key sees at a step, i32[]."""
+        return self.batch(derive(key, step), "train") if self.stream is None else self.stream(key, step)
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Texts as tokens: the running Python's own standard library, and a grammar whose entropy is known."""
+"""Texts as tokens: the running Python's own standard library, local files, and a grammar whose entropy is known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks import external
 from tasks.errors import TaskError
 
 _FILES = (
@@ -47,6 +48,34 @@ def standard_library() -> Corpus:
     tokens = [_tokens(text) for text in texts]
     train, valid, test = [t for i, t in enumerate(tokens) if i % 4], tokens[0::8], tokens[4::8]
     return Corpus(np.concatenate(train), np.concatenate(valid), np.concatenate(test), PRINTABLE)
+
+
+def load(name: str) -> Corpus:
+    """ "grammar", "text" (the standard library), or a local text. Raises `TaskError` where it is not there."""
+    return grammar() if name == "grammar" else standard_library() if name == "text" else local(name)
+
+
+LEAST = 20_000
+"""Bytes that a local text must have, so that a held-out tenth still has windows of every allowed length."""
+
+
+def local(name: str) -> Corpus:
+    """A local text ("newsgroups" or "own_text", see `external`): the last two tenths are held out. Raises `TaskError`."""
+    return _local(external.require(name))
+
+
+@cache
+def _local(path: Path) -> Corpus:
+    try:
+        tokens = _tokens(path.read_bytes())
+    except OSError as error:
+        raise TaskError(f"{path} cannot be read: {error.strerror}") from error
+    if len(tokens) < LEAST:
+        raise TaskError(f"{path} has {len(tokens)} bytes, a language model's text needs at least {LEAST}")
+    if np.mean(tokens == PRINTABLE - 1) > 0.9:
+        raise TaskError(f"{path} is hardly a text: more than nine tenths of its bytes are not printable ASCII")
+    first, second = int(0.8 * len(tokens)), int(0.9 * len(tokens))
+    return Corpus(tokens[:first], tokens[first:second], tokens[second:], PRINTABLE)
 
 
 def _tokens(text: bytes) -> np.ndarray:

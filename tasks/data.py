@@ -12,7 +12,7 @@ _LIMIT = 5.0  # standard deviations; pixels that are almost always blank would o
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One part of a data set: inputs f32[N, D] and labels i32[N]. `row` numbers the examples in the source's order."""
+    """One part of a data set: inputs f32[N, D] (or bytes) and labels i32[N]. `row` numbers the examples in the source's order."""
 
     x: np.ndarray
     y: np.ndarray
@@ -25,12 +25,16 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The three parts, which have no example in common, and the number of classes."""
+    """The three parts, which have no example in common, and the number of classes.
+
+    `scaling` is the mean and the deviation, f32[D], of inputs that are kept as bytes and scaled when they are drawn.
+    """
 
     train: Part
     valid: Part
     test: Part
     classes: int
+    scaling: tuple[np.ndarray, np.ndarray] | None = None
 
     def part(self, split: str) -> Part:
         """The part called "train", "valid" or "test"."""
@@ -66,6 +70,15 @@ def breast_cancer() -> Dataset:
     return _split(np.asarray(x), np.asarray(y), valid=114, test=114)
 
 
+@cache
+def wine() -> Dataset:
+    """13 measurements of wines, 3 cultivars: 106 + 36 + 36 examples (scikit-learn's `load_wine`)."""
+    from sklearn.datasets import load_wine
+
+    x, y = load_wine(return_X_y=True)
+    return _split(np.asarray(x), np.asarray(y), valid=36, test=36)
+
+
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
@@ -85,12 +98,3 @@ def _split(x: np.ndarray, y: np.ndarray, *, valid: int, test: int) -> Dataset:
         return Part(scaled.astype(np.float32), y[rows[name]].astype(np.int32), rows[name])
 
     return Dataset(part("train"), part("valid"), part("test"), int(y.max()) + 1)
-
-
-@cache
-def wine() -> Dataset:
-    """13 measurements of wines, 3 cultivars: 106 + 36 + 36 examples (scikit-learn's `load_wine`)."""
-    from sklearn.datasets import load_wine
-
-    x, y = load_wine(return_X_y=True)
-    return _split(np.asarray(x), np.asarray(y), valid=36, test=36)

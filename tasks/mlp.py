@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import pairwise
 
 import jax
@@ -35,17 +35,22 @@ def apply(params: PyTree, x: jax.Array, activation: Callable[[jax.Array], jax.Ar
     return x
 
 
-def metadata(sizes: Sequence[int], width: int, base: int) -> PyTree:
-    """Describe the tensors of `init(key, sizes)`, whose hidden layers are `width` wide, in a family of base width `base`."""
-    last = len(sizes) - 2
-    mult = width / base
+def metadata(sizes: Sequence[int], width: int, base: int, fixed: Container[int] = ()) -> PyTree:
+    """Describe the tensors of `init(key, sizes)`, whose hidden layers are `width` wide, in a family of base width `base`.
 
-    def layer(i: int, fan_in: int, fan_out: int) -> PyTree:
-        role = "input" if i == 0 else "output" if i == last else "hidden"
-        alone = last == 0  # a linear model has no width
+    Activations numbered in `fixed` (1 are those after the first layer) do not grow with the width, as inputs and outputs do not.
+    """
+    last, mult = len(sizes) - 1, width / base
+
+    def grows(i: int) -> bool:
+        return 0 < i < last and i not in fixed
+
+    def layer(i: int) -> PyTree:
+        both = grows(i), grows(i + 1)
+        role = "hidden" if all(both) else "output" if both[0] else "input"  # a linear model's is "input", of multiplier 1
         return {
-            "w": TensorMeta(role, fan_in, fan_out, 1.0 if alone else mult),
-            "b": TensorMeta("vector", 1, fan_out, 1.0 if i == last else mult),
+            "w": TensorMeta(role, sizes[i], sizes[i + 1], mult if any(both) else 1.0),
+            "b": TensorMeta("vector", 1, sizes[i + 1], mult if both[1] else 1.0),
         }
 
-    return {f"layer_{i}": layer(i, *pair) for i, pair in enumerate(pairwise(sizes))}
+    return {f"layer_{i}": layer(i) for i in range(last)}

@@ -22,10 +22,20 @@ def sample(key: jax.Array, inputs: int, vary: float) -> Config:
     """
     return {
         "fold": uniform(derive(key, 4)),
-        "init_scale": jnp.exp(0.5 * vary * normal(derive(key, 0))),
+        **init_scale(derive(key, 0), vary),
         "label_noise": 0.2 * vary * uniform(derive(key, 1)),
         "input_scale": jnp.exp(0.5 * vary * normal(derive(key, 2), (inputs,))),
     }
+
+
+def init_scale(key: jax.Array, vary: float, deviation: float = 0.5) -> Config:
+    """Draw init_scale f32[], which multiplies the initial weights: log-normal, of the given deviation at `vary` 1."""
+    return {"init_scale": jnp.exp(deviation * vary * normal(key))}
+
+
+def split_key(key: jax.Array, split: Split) -> jax.Array:
+    """The key of a minibatch that is made up: the given one for training, a fixed one for each held-out split."""
+    return key if split == "train" else derive(jax.random.key(7), 1 if split == "valid" else 2)
 
 
 def minibatch(data: Dataset, config: Config, key: jax.Array, split: Split, size: int) -> dict[str, jax.Array]:
@@ -35,16 +45,43 @@ def minibatch(data: Dataset, config: Config, key: jax.Array, split: Split, size:
     the oddities of one. Which training labels are wrong is fixed by the example, as in a badly labelled data set; held-out ones are right.
     """
     if split == "test":
-        return {"x": jnp.asarray(data.test.x) * config["input_scale"], "y": jnp.asarray(data.test.y)}
-    ring, labels = (jnp.asarray(np.concatenate(pair)) for pair in ((data.valid.x, data.train.x), (data.valid.y, data.train.y)))
-    count = data.valid.size + data.train.size
-    first = (config["fold"] * count).astype(jnp.int32)
+        return {"x": _inputs(data, config, jnp.asarray(data.test.x)), "y": jnp.asarray(data.test.y)}
+    ring, labels, count, first = _ring(data, config)
     if split == "valid":
         rows = _wrap(first + jnp.arange(data.valid.size), count)
-        return {"x": ring[rows] * config["input_scale"], "y": labels[rows]}
-    rows = _wrap(first + data.valid.size + draw(key, size, data.train.size), count)
+        return {"x": _inputs(data, config, ring[rows]), "y": labels[rows]}
+    return _examples(data, config, _wrap(first + data.valid.size + draw(key, size, data.train.size), count))
+
+
+def minibatch_of(data: Dataset, config: Config, key: jax.Array, classes: jax.Array, size: int) -> dict[str, jax.Array]:
+    """Draw `size` training examples whose true labels are among `classes`, bool[C], each with the same probability."""
+    _, labels, count, first = _ring(data, config)
+    place = (jnp.arange(count) - first) % count
+    ends = jnp.cumsum((place >= data.valid.size) & classes[labels])  # how many are allowed up to each row
+    return _examples(data, config, jnp.searchsorted(ends, uniform(key, (size,)) * ends[-1], side="right"))
+
+
+def _ring(data: Dataset, config: Config) -> tuple[jax.Array, jax.Array, int, jax.Array]:
+    """Inputs and labels that are not for testing, how many there are, and where this configuration's validation part begins."""
+    ring, labels = (jnp.asarray(np.concatenate(pair)) for pair in ((data.valid.x, data.train.x), (data.valid.y, data.train.y)))
+    count = data.valid.size + data.train.size
+    return ring, labels, count, (config["fold"] * count).astype(jnp.int32)
+
+
+def _examples(data: Dataset, config: Config, rows: jax.Array) -> dict[str, jax.Array]:
+    """The training examples in these places of the ring."""
+    ring, labels, count, _ = _ring(data, config)
     chance, wrong = _wrong_labels(count, data.classes)
-    return {"x": ring[rows] * config["input_scale"], "y": jnp.where(chance[rows] < config["label_noise"], wrong[rows], labels[rows])}
+    y = jnp.where(chance[rows] < config["label_noise"], wrong[rows], labels[rows])
+    return {"x": _inputs(data, config, ring[rows]), "y": y}
+
+
+def _inputs(data: Dataset, config: Config, x: jax.Array) -> jax.Array:
+    """What the network sees: f32[N, D]."""
+    if data.scaling is not None:
+        mean, deviation = data.scaling
+        x = (x.astype(jnp.float32) - mean) / deviation
+    return x * config["input_scale"]
 
 
 def _wrap(rows: jax.Array, count: int) -> jax.Array:

@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from tasks import mlp, photographs
+from tasks import mlp, photographs, variation
 from tasks.contracts import PyTree, Split, Task
 from tasks.streams import derive, draw, normal, uniform
 
@@ -100,7 +100,7 @@ class Pinn:
 
         def batch(key: jax.Array, split: Split) -> PyTree:
             count = self.batch if split == "train" else 512
-            key = key if split == "train" else derive(jax.random.key(0), 1 if split == "valid" else 2)
+            key = variation.split_key(key, split)
             x = uniform(derive(key, 0), (count, inputs))
             edge = jnp.round(uniform(derive(key, 1), (count, inputs)))  # corners; one side is then freed
             side = uniform(derive(key, 2), (count, inputs)) if inputs == 2 else edge

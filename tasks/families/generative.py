@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tasks import data, mlp, photographs
+from tasks import data, mlp, photographs, variation
 from tasks.contracts import PyTree, Split, Task
 from tasks.streams import derive, draw, normal, uniform
 
@@ -26,14 +26,14 @@ class PatchDenoising:
     name: str = "patch_denoising"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary)
 
     def task(self, config: PyTree) -> Task:
         sizes = (128, self.width, self.width, 64)
 
         def batch(key: jax.Array, split: Split) -> PyTree:
             patches = jnp.asarray(photographs.patches()[split])
-            key = key if split == "train" else jax.random.key(0)
+            key = variation.split_key(key, split)
             rows = draw(derive(key, 0), self.batch, patches.shape[0]) if split == "train" else jnp.arange(min(512, patches.shape[0]))
             return {"x": patches[rows], "hidden": (uniform(derive(key, 1), (rows.shape[0], 64)) < self.masked).astype(jnp.float32)}
 
@@ -71,7 +71,7 @@ class RectifiedFlow:
         return "flow_digits" if self.digits else "flow_2d"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary)
 
     def task(self, config: PyTree) -> Task:
         parts = _digit_parts() if self.digits else _spirals()
@@ -80,7 +80,7 @@ class RectifiedFlow:
 
         def batch(key: jax.Array, split: Split) -> PyTree:
             points = jnp.asarray(parts[split])
-            key = key if split == "train" else jax.random.key(1)
+            key = variation.split_key(key, split)
             rows = draw(derive(key, 0), self.batch, points.shape[0]) if split == "train" else jnp.arange(points.shape[0])
             return {
                 "x": points[rows],

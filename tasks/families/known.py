@@ -14,11 +14,6 @@ from tasks.streams import derive, normal, uniform
 BASE_WIDTH = 32
 
 
-def _split_key(key: jax.Array, split: Split) -> jax.Array:
-    """Fresh data for training, fixed data for each held-out split."""
-    return key if split == "train" else derive(jax.random.key(7), 1 if split == "valid" else 2)
-
-
 @dataclass(frozen=True)
 class MatrixSensing:
     """Recover U Vᵀ of rank 2 from random linear measurements with an overparametrised product; from a small start ranks come one by one."""
@@ -44,7 +39,7 @@ class MatrixSensing:
             return {"left": scale * normal(derive(key, 0), shape), "right": scale * normal(derive(key, 1), shape[::-1])}
 
         def batch(key: jax.Array, split: Split) -> PyTree:
-            probes = normal(_split_key(key, split), (self.batch if split == "train" else 256, self.size, self.size))
+            probes = normal(variation.split_key(key, split), (self.batch if split == "train" else 256, self.size, self.size))
             return {"probe": probes, "y": jnp.sum(probes * config["target"], axis=(1, 2))}
 
         def loss(params: PyTree, batch: PyTree, key: jax.Array) -> jax.Array:
@@ -67,13 +62,13 @@ class Parity:
     name: str = "xor"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary)
 
     def task(self, config: PyTree) -> Task:
         sizes = (self.inputs, self.width, 2)
 
         def batch(key: jax.Array, split: Split) -> PyTree:
-            x = jnp.sign(uniform(_split_key(key, split), (self.batch if split == "train" else 512, self.inputs)) - 0.5)
+            x = jnp.sign(uniform(variation.split_key(key, split), (self.batch if split == "train" else 512, self.inputs)) - 0.5)
             return {"x": x, "y": (x[:, 0] * x[:, 1] > 0).astype(jnp.int32)}
 
         def loss(params: PyTree, batch: PyTree, key: jax.Array) -> jax.Array:
@@ -106,7 +101,7 @@ class DeepLinear:
         rotation = jnp.linalg.qr(normal(derive(key, 0), (self.inputs, self.inputs)))[0]
         return {
             "target": rotation * 2.0 ** -jnp.arange(self.inputs, dtype=jnp.float32),
-            "init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 1))),
+            **variation.init_scale(derive(key, 1), self.vary),
         }
 
     def task(self, config: PyTree) -> Task:
@@ -117,7 +112,7 @@ class DeepLinear:
             return {name: {"w": layer["w"]} for name, layer in params.items()}
 
         def batch(key: jax.Array, split: Split) -> jax.Array:
-            return normal(_split_key(key, split), (self.batch if split == "train" else 512, self.inputs))
+            return normal(variation.split_key(key, split), (self.batch if split == "train" else 512, self.inputs))
 
         def loss(params: PyTree, batch: jax.Array, key: jax.Array) -> jax.Array:
             del key
@@ -149,7 +144,7 @@ class Lasso:
 
     def task(self, config: PyTree) -> Task:
         def batch(key: jax.Array, split: Split) -> PyTree:
-            key = _split_key(key, split)
+            key = variation.split_key(key, split)
             count = self.batch if split == "train" else 512
             common = normal(derive(key, 0), (count, 1))
             rows = (1 - config["shared"]) ** 0.5 * normal(derive(key, 1), (count, self.inputs)) + config["shared"] ** 0.5 * common

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from tasks import variation
 from tasks.contracts import PyTree, Split, Task
 from tasks.nets import recurrent
 from tasks.nets.blocks import affine, dense, dense_meta, keys
-from tasks.streams import derive, normal, uniform
+from tasks.streams import derive, uniform
 
 BASE_WIDTH = 32
 
@@ -29,7 +30,7 @@ class Adding:
     name: str = "adding_rnn"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.3 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary, 0.3)
 
     def task(self, config: PyTree) -> Task:
         mult = self.width / BASE_WIDTH
@@ -39,7 +40,7 @@ class Adding:
             return {"cell": recurrent.plain_init(k["cell"], 2, self.width, config["init_scale"]), "head": dense(k["head"], self.width, 1)}
 
         def batch(key: jax.Array, split: Split) -> PyTree:
-            key = key if split == "train" else derive(jax.random.key(8), 1 if split == "valid" else 2)
+            key = variation.split_key(key, split)
             count, half = self.batch if split == "train" else 512, self.length // 2
             numbers = uniform(derive(key, 0), (count, self.length))
             first = (uniform(derive(key, 1), (count,)) * half).astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""Tables that ship with scikit-learn: softmax regression on wine, an MLP on diabetes, softmax regression on digits."""
+"""Tables that ship with scikit-learn: softmax regression on wine, an MLP on diabetes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tasks import data, mlp, variation
 from tasks.contracts import PyTree, Split, Task
-from tasks.streams import derive, draw, normal
+from tasks.streams import derive, draw
 
 BASE_WIDTH = 32
 
@@ -54,7 +54,7 @@ class DiabetesMLP:
     name: str = "diabetes_mlp"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary)
 
     def task(self, config: PyTree) -> Task:
         sizes = (10, self.width, 1)

@@ -1,4 +1,4 @@
-"""Byte-level language models: transformer, LSTM and gated linear recurrence, on source code or on a grammar of known entropy.
+"""Byte-level language models: transformer, LSTM and gated linear recurrence, on texts or on a grammar of known entropy.
 
 Letters: N sequences, L positions, V tokens.
 """
@@ -19,18 +19,20 @@ from tasks.streams import derive, draw, normal
 
 BASE_WIDTH = 32
 Net = Literal["transformer", "lstm", "recurrence"]
+Text = Literal["text", "grammar", "newsgroups", "own_text"]
 
 
 @dataclass(frozen=True)
 class LanguageModel:
     """Predict the next token; cross-entropy in nats per token.
 
-    `grammar` 1: a Markov chain whose entropy rate is the optimum; 0: the running Python's standard library, 97 tokens.
+    Texts have 97 tokens: "text" is the running Python's standard library, "newsgroups" and "own_text" are files of the data folder
+    (see `external`). "grammar" is a Markov chain whose entropy rate is the optimum.
     `rotary` chooses the transformer's positions (0 learned).
     """
 
     net: Net = "transformer"
-    grammar: int = 0
+    text: Text = "text"
     width: int = BASE_WIDTH
     depth: int = 2
     context: int = 32
@@ -40,13 +42,13 @@ class LanguageModel:
 
     @property
     def name(self) -> str:
-        return f"{'grammar' if self.grammar else 'text'}_{self.net}"
+        return f"{self.text}_{self.net}"
 
     def sample(self, key: jax.Array) -> PyTree:
-        return {"init_scale": jnp.exp(0.5 * self.vary * normal(derive(key, 0)))}
+        return variation.init_scale(derive(key, 0), self.vary)
 
     def task(self, config: PyTree) -> Task:
-        corpus = corpora.grammar() if self.grammar else corpora.standard_library()
+        corpus = corpora.load(self.text)
 
         def batch(key: jax.Array, split: Split) -> jax.Array:
             """i32[N, L + 1]; held-out batches are fixed and 8 times larger."""
@@ -101,7 +103,7 @@ class LanguageModel:
         x = params["embed"][tokens]
         if self.net == "transformer":
             x = x if self.rotary else x + params["place"][None, : tokens.shape[1]]
-            x = transformer.apply(params["body"], x, heads=max(1, self.width // 16), causal=True, rotary=bool(self.rotary))
+            x = transformer.apply(params["body"], x, heads=transformer.head_count(self.width, 16), causal=True, rotary=bool(self.rotary))
         else:
             layer = recurrent.lstm if self.net == "lstm" else recurrent.gated
             for i in range(self.depth):

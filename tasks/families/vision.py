@@ -1,15 +1,18 @@
-"""Small networks that classify handwritten digits: a convolutional network and a vision transformer."""
+"""Networks that classify images: a convolutional network and a vision transformer on handwritten digits, others on larger sets.
+
+The larger sets are not installed with Python: see `external`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
-from tasks import data, variation
+from tasks import data, images, mlp, variation
 from tasks.contracts import PyTree, Task, TensorMeta
-from tasks.nets import transformer
+from tasks.nets import convnet, transformer
 from tasks.nets.blocks import affine, dense, dense_meta, keys
 from tasks.streams import normal
 
@@ -19,9 +22,10 @@ PATCH, SIDE = 2, 8
 
 @dataclass(frozen=True)
 class DigitsConvnet:
-    """8x8 image - 3x3 convolution to C - mean pool 2x2 - 3x3 convolution to 2 C - mean over the image - 10 classes."""
+    """8x8 image - `depth` 3x3 convolutions to C, 2 C, 4 C channels, halved between them - mean over the image - 10 classes."""
 
     width: int = BASE_WIDTH
+    depth: int = 2
     batch: int = 64
     vary: float = 0.0  # see `variation.sample`
     name: str = "digits_convnet"
@@ -30,46 +34,76 @@ class DigitsConvnet:
         return variation.sample(key, 64, self.vary)
 
     def task(self, config: variation.Config) -> Task:
-        images, width, mult = data.digits(), self.width, self.width / BASE_WIDTH
+        return _convnet_task(self.name, data.digits(), (SIDE, 1), config, self.depth, self.width, self.batch)
 
-        def init(key: jax.Array) -> PyTree:
-            k = keys(key, ("first", "second", "head"))
-            gain = config["init_scale"] * 2**0.5
-            return {
-                "first": {"w": normal(k["first"], (3, 3, 1, width)) * (gain / 3.0), "b": jnp.zeros(width)},
-                "second": {"w": normal(k["second"], (3, 3, width, 2 * width)) * (gain / (9 * width) ** 0.5), "b": jnp.zeros(2 * width)},
-                "head": dense(k["head"], 2 * width, 10, config["init_scale"]),
-            }
+
+def _convnet_task(
+    name: str, parts: data.Dataset, shape: tuple[int, int], config: variation.Config, depth: int, width: int, batch: int
+) -> Task:
+    """A convolutional network on images of `shape` (side, channels)."""
+    side, channels = shape
+
+    def loss(params: PyTree, batch: PyTree, key: jax.Array) -> jax.Array:
+        del key
+        return variation.cross_entropy(convnet.apply(params, batch["x"].reshape(-1, side, side, channels)), batch["y"])
+
+    return Task(
+        name=name,
+        init=lambda key: convnet.init(key, depth, channels, width, parts.classes, config["init_scale"]),
+        batch=lambda key, split: variation.minibatch(parts, config, key, split, batch),
+        loss=loss,
+        metadata=convnet.metadata(depth, channels, width, parts.classes, width / BASE_WIDTH),
+        metric="cross-entropy, nats",
+    )
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """A multilayer perceptron or a convolutional network on Fashion-MNIST or CIFAR-10, averaged over `pool` x `pool` pixels.
+
+    Trains on the first `examples` images; 1,000 others validate, 2,000 of the published test part are for testing.
+    """
+
+    net: Literal["mlp", "convnet"] = "mlp"
+    source: str = "fashion_mnist"
+    width: int = BASE_WIDTH
+    depth: int = 2
+    batch: int = 64
+    pool: int = 1
+    examples: int = 10_000
+    vary: float = 0.0  # see `variation.sample`; each channel has its scale
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.partition('_')[0].removesuffix('10')}_{self.net}"
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        side, channels = images.SHAPES[self.source]
+        return side // self.pool, channels
+
+    def sample(self, key: jax.Array) -> variation.Config:
+        side, channels = self._shape
+        return variation.sample(key, side * side * channels, self.vary)
+
+    def task(self, config: variation.Config) -> Task:
+        parts, (side, channels) = images.dataset(self.source, self.examples, self.pool), self._shape
+        if self.net == "convnet":
+            return _convnet_task(self.name, parts, (side, channels), config, self.depth, self.width, self.batch)
+        sizes = (side * side * channels, *[self.width] * self.depth, parts.classes)
 
         def loss(params: PyTree, batch: PyTree, key: jax.Array) -> jax.Array:
             del key
-            x = batch["x"].reshape(-1, SIDE, SIDE, 1)
-            x = jax.nn.relu(_convolve(params["first"], x))
-            x = x.reshape(-1, 4, 2, 4, 2, width).mean(axis=(2, 4))
-            x = jax.nn.relu(_convolve(params["second"], x)).mean(axis=(1, 2))
-            return variation.cross_entropy(affine(params["head"], x), batch["y"])
+            return variation.cross_entropy(mlp.apply(params, batch["x"], jax.nn.relu), batch["y"])
 
-        meta = {
-            "first": {"w": TensorMeta("input", 9, width, mult), "b": TensorMeta("vector", 1, width, mult)},
-            "second": {"w": TensorMeta("hidden", 9 * width, 2 * width, mult), "b": TensorMeta("vector", 1, 2 * width, mult)},
-            "head": dense_meta("output", 2 * width, 10, mult),
-        }
         return Task(
             name=self.name,
-            init=init,
-            batch=lambda key, split: variation.minibatch(images, config, key, split, self.batch),
+            init=lambda key: mlp.init(key, sizes, config["init_scale"]),
+            batch=lambda key, split: variation.minibatch(parts, config, key, split, self.batch),
             loss=loss,
-            metadata=meta,
+            metadata=mlp.metadata(sizes, self.width, BASE_WIDTH),
             metric="cross-entropy, nats",
         )
-
-
-def _convolve(params: PyTree, x: jax.Array) -> jax.Array:
-    """3x3 convolution with zero padding, as one matrix product: batched weights make a grouped convolution, which is slow on CPUs."""
-    height, width = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = jnp.concatenate([padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=-1)
-    return windows @ params["w"].reshape(-1, params["w"].shape[-1]) + params["b"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +120,7 @@ class DigitsTransformer:
         return variation.sample(key, 64, self.vary)
 
     def task(self, config: variation.Config) -> Task:
-        images, width, mult = data.digits(), self.width, self.width / BASE_WIDTH
+        parts, width, mult = data.digits(), self.width, self.width / BASE_WIDTH
 
         def init(key: jax.Array) -> PyTree:
             k = keys(key, ("patch", "place", "body", "head"))
@@ -101,7 +135,7 @@ class DigitsTransformer:
             del key
             x = batch["x"].reshape(-1, 4, PATCH, 4, PATCH).transpose(0, 1, 3, 2, 4).reshape(-1, 16, PATCH * PATCH)
             x = affine(params["patch"], x) + params["place"]
-            x = transformer.apply(params["body"], x, heads=max(1, width // 8), causal=False, rotary=False)
+            x = transformer.apply(params["body"], x, heads=transformer.head_count(width, 8), causal=False, rotary=False)
             return variation.cross_entropy(affine(params["head"], x.mean(axis=1)), batch["y"])
 
         meta = {
@@ -113,7 +147,7 @@ class DigitsTransformer:
         return Task(
             name=self.name,
             init=init,
-            batch=lambda key, split: variation.minibatch(images, config, key, split, self.batch),
+            batch=lambda key, split: variation.minibatch(parts, config, key, split, self.batch),
             loss=loss,
             metadata=meta,
             metric="cross-entropy, nats",

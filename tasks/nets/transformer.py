@@ -54,6 +54,11 @@ def apply(params: PyTree, x: jax.Array, *, heads: int, causal: bool, rotary: boo
     return layer_norm(params["norm"], x)
 
 
+def head_count(width: int, size: int) -> int:
+    """The largest number of heads that divides the width into parts of at least `size`, or 1."""
+    return max(count for count in range(1, max(1, width // size) + 1) if width % count == 0)
+
+
 def _attend(qkv: jax.Array, heads: int, causal: bool, rotary: bool) -> jax.Array:
     """Multi-head attention of f32[N, L, 3 D]."""
     batch, length, tripled = qkv.shape
@@ -69,9 +74,9 @@ def _attend(qkv: jax.Array, heads: int, causal: bool, rotary: bool) -> jax.Array
 
 
 def _rotate(x: jax.Array) -> jax.Array:
-    """Rotary positions (Su et al., arXiv:2104.09864) on f32[N, L, H, d], d even."""
+    """Rotary positions (Su et al., arXiv:2104.09864) on f32[N, L, H, d]; of an odd d the last stays."""
     length, half = x.shape[1], x.shape[3] // 2
     angle = jnp.arange(length)[:, None] * 10_000.0 ** (-jnp.arange(half) / half)[None, :]
     cos, sin = jnp.cos(angle)[None, :, None, :], jnp.sin(angle)[None, :, None, :]
     first, second = x[..., :half], x[..., half : 2 * half]
-    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos, x[..., 2 * half :]], axis=-1)

@@ -1,7 +1,8 @@
 """Checks that every built-in family passes, and the particular promises of each."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,9 @@ import pytest
 
 from tasks import corpora, data, variation
 from tasks.batch import TaskBatch
-from tasks.contracts import Schedule, Status, TensorMeta, from_optax
-from tasks.registry import load, names
+from tasks.contracts import PyTree, Schedule, TaskFamily, TensorMeta, from_optax
+from tasks.registry import installed as names
+from tasks.registry import load
 from tasks.rollout import rollout
 
 # learning rate of Adam, and the share of the initial validation loss that must remain at most after 100 steps
@@ -25,6 +27,7 @@ TRAINED = {
     "digits_autoencoder": (0.01, 0.6),
     "digits_convnet": (0.1, 0.25),
     "digits_mlp": (0.01, 0.2),
+    "digits_stream": (0.01, 0.75),
     "digits_vit": (0.03, 0.85),
     "flow_2d": (0.03, 0.75),
     "flow_digits": (0.01, 0.85),
@@ -61,50 +64,116 @@ def spec(name, **options):
     return "?".join([name, "&".join(parts)]) if parts else name
 
 
-VARIED = [spec(name, vary=1) for name in names()]
 GAMES = ("bilinear_game", "coherent_game")
+"""Where the gradient is no slope of one function."""
 ALWAYS_VARIED = {
     "noisy_quadratic": None, "bbob": None, "bilinear_game": None, "coherent_game": None, "matrix_sensing": {"target"},
     "deep_linear": {"target"}, "lasso": {"truth"}, "siren": {"crop"},
 }  # fmt: skip
 """Parts of a configuration that differ at vary=0 too; None for all."""
+STEPS = 100
+FAST = {"xla_backend_optimization_level": 0}
+"""Compiling takes longer than running here."""
+
+
+class Made(NamedTuple):
+    """A family's functions, each compiled once and for any configuration; configurations are stacked, three of a kind."""
+
+    family: TaskFamily
+    plain: PyTree
+    varied: PyTree
+    setup: Callable  # (config, key) -> weights, minibatches of all steps, "valid", "test"
+    slope: Callable  # (config, params, batch, key) -> loss and gradient in float64
+    loss: Callable  # the same loss in float32
 
 
 @cache
-def make(spec):
-    """The first task of a family, its functions compiled."""
-    family = load(spec)
-    task = family.task(jax.jit(family.sample)(jax.random.key(0)))
-    return replace(task, init=jax.jit(task.init), batch=jax.jit(task.batch, static_argnums=1), loss=jax.jit(task.loss))
+def make(name):
+    """What the tests of a family share."""
+    family = load(spec(name, vary=1))
+    keys = jax.random.split(jax.random.key(0), 3)
+    plain, varied = (jax.jit(jax.vmap(load(spec(name, vary=vary)).sample))(keys) for vary in (0, 1))
+
+    def loss(config, params, batch, key):
+        return family.task(config).loss(params, batch, key)
+
+    compiled = (jax.jit(f, compiler_options=FAST) for f in (jax.value_and_grad(loss, 1), loss))
+    return Made(family, plain, varied, jax.jit(setup_of(family), compiler_options=FAST), *compiled)
 
 
-@pytest.mark.parametrize("spec", [s for s in VARIED if not s.startswith(GAMES)])  # where the gradient is no slope of one function
-def test_gradient_is_the_slope(spec):
-    task = make(spec)
-    batch = task.batch(jax.random.key(1), "train")
+def setup_of(family):
+    """The function `setup` of a family."""
+
+    def setup(config, key):
+        task = family.task(config)
+        batches = jax.vmap(lambda step: task.minibatch(key, step))(jnp.arange(STEPS))
+        return task.init(key), batches, task.batch(key, "valid"), task.batch(key, "test")
+
+    return setup
+
+
+def at(tree, index):
+    """One of several that are stacked."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name not in GAMES])
+def test_gradient_is_the_slope(name):
+    made, config, distance = make(name), at(make(name).varied, 0), 1e-6
+    start, batches, _, _ = made.setup(config, jax.random.key(2))
     random = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 0.01, task.init(jax.random.key(2)))
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) + 0.01, start)
     direction = jax.tree.map(lambda leaf: random.normal(size=leaf.shape), params)
 
-    def by_gradient_and_by_difference(distance):
-        def loss(params):
-            return task.loss(params, batch, jax.random.key(3))
-
-        def along(distance):
-            return loss(jax.tree.map(lambda p, d: p + distance * d, params, direction))
-
-        products = jax.tree.map(lambda g, d: jnp.sum(g * d), jax.grad(loss)(params), direction)
-        return sum(jax.tree.leaves(products)), (along(distance) - along(-distance)) / (2 * distance)
+    def slope(distance):
+        moved = jax.tree.map(lambda p, d: p + distance * d, params, direction)
+        return made.slope(config, moved, at(batches, 0), jax.random.key(3))
 
     with jax.enable_x64(True):
-        by_gradient, by_difference = jax.jit(by_gradient_and_by_difference)(1e-6)
+        gradient = slope(0.0)[1]
+        by_difference = (float(slope(distance)[0]) - float(slope(-distance)[0])) / (2 * distance)
+    by_gradient = sum(np.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True))
     np.testing.assert_allclose(by_gradient, by_difference, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("spec", [spec(name) for name in names()])
-def test_metadata_describes_the_parameters(spec):
-    task = make(spec)
-    params = task.init(jax.random.key(0))
+def adam(slope, params, rates):
+    """Weights in float64 after a step of Adam for each of the rates (arXiv:1412.6980); `slope(params, step)` is the gradient."""
+    leaves, tree = jax.tree.flatten(params)
+    m, v = ([np.zeros(leaf.shape) for leaf in leaves] for _ in range(2))
+    for step, rate in enumerate(rates):
+        gradients = [np.asarray(g) for g in jax.tree.leaves(slope(jax.tree.unflatten(tree, leaves), step))]
+        m = [0.9 * a + 0.1 * g for a, g in zip(m, gradients, strict=True)]
+        v = [0.999 * a + 0.001 * g * g for a, g in zip(v, gradients, strict=True)]
+        first, second = 1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)
+        leaves = [p - rate * (a / first) / (np.sqrt(b / second) + 1e-8) for p, a, b in zip(leaves, m, v, strict=True)]
+    return jax.tree.unflatten(tree, leaves)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_adam_learns(name):
+    rate, share = TRAINED[name]
+    initial, valid, test = np.mean([trained(make(name), rate, jax.random.key(seed)) for seed in (1, 2)], axis=0)
+    assert valid < share * initial and test < 1.2 * share * initial
+
+
+def trained(made, rate, key):
+    """Validation loss before a training, and validation and test loss after it."""
+    config = at(made.plain, 0)
+    start, batches, valid, test = made.setup(config, key)
+    batches = jax.tree.map(np.asarray, batches)
+    rates = rate * np.asarray(Schedule().value(np.arange(STEPS), STEPS))
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), start)
+        end = adam(lambda params, step: made.slope(config, params, at(batches, step), key)[1], wide, rates)
+    end = jax.tree.map(lambda leaf: leaf.astype(np.float32), end)
+    as_many = jax.tree.map(lambda t, v: t[: v.shape[0]] if t.ndim else t, test, valid)  # one compilation for both
+    return [float(made.loss(config, *pair, key)) for pair in ((start, valid), (end, valid), (end, as_many))]
+
+
+@pytest.mark.parametrize("name", names())
+def test_metadata_describes_the_parameters(name):
+    made = make(name)
+    task, config = made.family.task(at(made.plain, 0)), at(made.plain, 0)
 
     def check(meta, leaf):
         assert isinstance(meta, TensorMeta)
@@ -113,31 +182,42 @@ def test_metadata_describes_the_parameters(spec):
         rows = int(np.prod(leaf.shape[:-1]))  # a vector is one row, a kernel one for each weight of its window
         assert (meta.fan_in, meta.fan_out) == (rows, leaf.shape[-1])
 
-    jax.tree.map(check, task.metadata, params)
+    jax.tree.map(check, task.metadata, made.setup(config, jax.random.key(0))[0])
 
 
-@pytest.mark.parametrize("spec", VARIED)
-def test_everything_follows_from_the_keys(spec):
-    task, again = make(spec), make.__wrapped__(spec)
+@pytest.mark.parametrize("name", names())
+def test_everything_follows_from_the_keys(name):
+    made, config = make(name), at(make(name).varied, 0)
     key, other = jax.random.key(5), jax.random.key(6)
-    jax.tree.map(np.testing.assert_array_equal, task.init(key), again.init(key))
-    jax.tree.map(np.testing.assert_array_equal, task.batch(key, "train"), again.batch(key, "train"))
-    for make_one in (task.init, lambda key: task.batch(key, "train")):
-        same = jax.tree.map(lambda a, b: bool(jnp.all(a == b)), make_one(key), make_one(other))
-        assert not all(jax.tree.leaves(same))
-    assert task.loss(task.init(key), task.batch(key, "valid"), key).dtype == jnp.float32
+    first, second, third = (made.setup(config, k) for k in (key, key, other))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    for one, another in zip(first[:2], third[:2], strict=True):
+        assert not all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), one, another)))
+    made_again = jax.make_jaxpr(setup_of(load(spec(name, vary=1))))(config, key)
+    made_once = jax.make_jaxpr(setup_of(made.family))(config, key)
+    assert str(made_once) == str(made_again)
+    jax.tree.map(np.testing.assert_array_equal, made_once.consts, made_again.consts)
+    assert made.loss(config, first[0], first[2], key).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", names())
+def test_members_of_a_batch_can_be_stacked(name):
+    """What a vmapped training asks for has the shapes that it expects; `python -m benchmarks.families` compares the numbers."""
+    made, keys = make(name), jax.random.split(jax.random.key(0), (3, 1))
+    batch = TaskBatch(made.family, made.varied, keys, jnp.asarray([0.1, 0.2]))
+    one = jax.eval_shape(made.family.task(at(made.varied, 0)).init, keys[0, 0])
+    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((6, *leaf.shape), leaf.dtype), one)
+    assert jax.eval_shape(batch.gradients, params, 0) == params
 
 
 @pytest.mark.parametrize("name", names())
 def test_variation_is_data(name):
-    keys = jax.random.split(jax.random.key(0), 3)
-    configs = jax.jit(jax.vmap(load(f"{name}?vary=1").sample))(keys)
-    for leaf in jax.tree.leaves(configs):
+    made = make(name)
+    for leaf in jax.tree.leaves(made.varied):
         assert not np.array_equal(leaf[0], leaf[1])
     always = ALWAYS_VARIED.get(name, {"fold"})
     if always is not None:
-        plain = jax.jit(jax.vmap(load(f"{name}?vary=0").sample))(keys)
-        for part, leaf in plain.items():
+        for part, leaf in made.plain.items():
             assert np.array_equal(leaf[0], leaf[1]) == (part not in always), part
 
 
@@ -145,25 +225,15 @@ def test_every_family_but_games_is_trained():
     assert set(TRAINED) | set(GAMES) == set(names())
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_adam_learns(name):
-    rate, share = TRAINED[name]
-    batch = TaskBatch.create(load(spec(name)), jax.random.key(0), learning_rates=[rate], seeds=2)
-    run = jax.jit(lambda batch: rollout(batch, from_optax(optax.adam), steps=100, schedule=Schedule(), splits=("valid", "test")))
-    result = run(batch)
-    assert (result.status == Status.OK).all()
-    assert (result.final["valid"][..., 0] < share * result.initial).all()
-    assert (result.final["test"][..., 0] < 1.2 * share * result.initial).all()
-
-
 def test_micro_mlp_has_212_parameters():
-    params = make("micro_mlp").init(jax.random.key(0))
+    params = make("micro_mlp").setup(at(make("micro_mlp").plain, 0), jax.random.key(0))[0]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 212
 
 
 @pytest.mark.parametrize(("spec", "roles"), [("digits_mlp", "io"), ("digits_mlp?depth=3&width=64", "ihho"), ("digits_mlp?depth=0", "i")])
 def test_digits_mlp_has_the_shape_that_was_asked_for(spec, roles):
-    task = make(spec)
+    family = load(spec)
+    task = family.task(jax.eval_shape(family.sample, jax.random.key(0)))
     layers = [task.metadata[f"layer_{i}"]["w"] for i in range(len(task.metadata))]
     assert "".join(layer.role[0] for layer in layers) == roles
     wide = 2.0 if "width=64" in spec else 1.0
@@ -173,11 +243,13 @@ def test_digits_mlp_has_the_shape_that_was_asked_for(spec, roles):
 
 def test_label_noise_replaces_the_stated_share_of_training_labels():
     digits = data.digits()
-    config = variation.sample(jax.random.key(0), 64, 0.0)
+    config = at(make("digits_mlp").plain, 0)
     noisy = config | {"label_noise": jnp.float32(0.2)}
-    clean, wrong = (variation.minibatch(digits, c, jax.random.key(1), "train", 20_000)["y"] for c in (config, noisy))
+    labels = jax.jit(lambda c: variation.minibatch(digits, c, jax.random.key(1), "train", 20_000)["y"])
+    clean, wrong = labels(config), labels(noisy)
     assert float(jnp.mean(clean != wrong)) == pytest.approx(0.2 * 0.9, abs=0.03)  # one in ten is right by chance
-    clean, wrong = (variation.minibatch(digits, c, jax.random.key(1), "valid", 8)["y"] for c in (config, noisy))
+    labels = jax.jit(lambda c: variation.minibatch(digits, c, jax.random.key(1), "valid", 8)["y"])
+    clean, wrong = labels(config), labels(noisy)
     np.testing.assert_array_equal(clean, wrong)
 
 
@@ -186,22 +258,21 @@ def rows(batch):
     return {row.tobytes() for row in np.asarray(batch["x"])}
 
 
-@pytest.mark.parametrize("spec", ["digits_mlp", "digits_autoencoder", "micro_mlp", "breast_cancer"])
-def test_each_configuration_has_its_own_split_and_the_test_part_is_never_in_it(spec):
-    family = load(spec)
+@pytest.mark.parametrize("name", ["digits_mlp", "digits_autoencoder", "digits_stream", "micro_mlp", "breast_cancer"])
+def test_each_configuration_has_its_own_split_and_the_test_part_is_never_in_it(name):
     seen = []
-    for seed in range(3):
-        task = family.task(jax.jit(family.sample)(jax.random.key(seed)))
-        valid, test = (rows(task.batch(jax.random.key(0), split)) for split in ("valid", "test"))
-        train = set().union(*(rows(task.batch(jax.random.key(k), "train")) for k in range(60)))
-        twice = 5 if spec == "micro_mlp" else 0  # pooled pixels, of which two images may agree in all
+    for config in (at(make(name).plain, i) for i in range(3)):
+        _, batches, valid, test = make(name).setup(config, jax.random.key(0))
+        train = rows({"x": batches["x"].reshape(-1, batches["x"].shape[-1])})
+        valid, test = rows(valid), rows(test)
+        twice = 5 if name == "micro_mlp" else 0  # pooled pixels, of which two images may agree in all
         assert len(train & valid) <= twice and len(train & test) <= twice and len(valid & test) <= twice
         seen.append(valid)
     assert seen[0] != seen[1] != seen[2] and len({len(valid) for valid in seen}) == 1
 
 
 def test_training_batches_are_examples_that_are_not_for_testing():
-    batch = make("digits_mlp").batch(jax.random.key(0), "train")
+    batch = at(make("digits_mlp").setup(at(make("digits_mlp").plain, 0), jax.random.key(0))[1], 0)
     parts = [data.digits().train, data.digits().valid]
     known = {row.tobytes(): label for part in parts for row, label in zip(part.x, part.y, strict=True)}
     assert [known[row.tobytes()] for row in np.asarray(batch["x"])] == batch["y"].tolist()
@@ -234,15 +305,14 @@ def test_quadratic_has_the_curvatures_that_it_states():
 
 
 def test_quadratic_noise_averages_to_nothing_and_has_the_stated_size():
-    from tasks.quadratic import _noise
+    from tasks.families.quadratic import _noise
 
     table = _noise(16, 8)
     for values in table.values():
         np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-6)
         assert values.std() == pytest.approx(1.0, abs=0.03)
-    family = load("noisy_quadratic")
-    config = family.sample(jax.random.key(0))
-    drawn = jax.vmap(lambda key: family.task(config).batch(key, "train")["matrix"])(jax.random.split(jax.random.key(1), 200))
+    made, config = make("noisy_quadratic"), at(make("noisy_quadratic").plain, 0)
+    drawn = made.setup(config, jax.random.key(1))[1]["matrix"]
     assert float(drawn.std()) == pytest.approx(float(config["noise"]), rel=0.05)
 
 

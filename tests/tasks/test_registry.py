@@ -71,8 +71,9 @@ def test_table_agrees_with_the_family(name):
     for key, rule in entry.parameters.items():
         assert type(declared[key]) is rule.type
         assert rule.low <= declared[key] <= rule.high
-    assert load(name) == family(**entry.fixed)
-    assert load(name).name == name
+    assert family(**entry.fixed).name == name
+    if not entry.needs:
+        assert load(name) == family(**entry.fixed)
 
 
 def test_parameters_reach_the_family():

@@ -42,6 +42,6 @@ class DigitsAutoencoder:
             init=lambda key: mlp.init(key, sizes, config["init_scale"]),
             batch=lambda key, split: variation.minibatch(images, config, key, split, self.batch),
             loss=loss,
-            metadata=mlp.metadata(sizes, self.width, BASE_WIDTH),
+            metadata=mlp.metadata(sizes, self.width, BASE_WIDTH, fixed=(2,)),
             metric="mean squared error, variances of a pixel",
         )
