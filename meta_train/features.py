@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
+SECOND_DECAYS = (0.999,)
+FACTORED_DECAYS = (0.9, 0.99, 0.999)
+
 
 class Factors(NamedTuple):
     """The two axes of a tensor that its row and column statistics run over: `rows` is averaged away in columns and the reverse."""
@@ -43,3 +47,88 @@ def mean_over(x: jax.Array, axis: int | None) -> jax.Array:
 def mean_squares(features: Sequence[jax.Array]) -> jax.Array:
     """Mean square of each of n features: f32[n]. What a feature would have after broadcasting is what it has at its own size."""
     return jnp.stack([jnp.mean(x * x) for x in features])
+
+
+class Accumulators(NamedTuple):
+    """Three momenta and a second moment in the parameter's shape; second moments by row and column, three decays each."""
+
+    momenta: tuple[jax.Array, ...]
+    second: jax.Array
+    rows: tuple[jax.Array, ...]
+    cols: tuple[jax.Array, ...]
+
+
+class Epsilons(NamedTuple):
+    """What the published optimizers add under their roots: second moment, rows and columns, the momentum features of vectors."""
+
+    second: float = 1e-6
+    factors: float = 1e-8
+    vector: float = 1e-6
+
+
+def start(p: jax.Array) -> Accumulators:
+    """All zeros."""
+    axes = factored(p.shape)
+
+    def three(shape: tuple[int, ...]) -> tuple[jax.Array, ...]:
+        return tuple(jnp.zeros(shape, jnp.float32) for _ in range(3))
+
+    return Accumulators(three(p.shape), jnp.zeros(p.shape, jnp.float32), three(row_shape(p.shape, axes)), three(col_shape(p.shape, axes)))
+
+
+def accumulate(g: jax.Array, state: Accumulators, momentum: jax.Array, second: jax.Array, by_factor: jax.Array) -> Accumulators:
+    """The averages after one more gradient, with decays f32[3], f32[1], f32[3]; those of second moments are kept within [0, 1]."""
+    axes, square = factored(g.shape), g * g
+    kept, by_factor = jnp.clip(second, 0.0, 1.0)[0], jnp.clip(by_factor, 0.0, 1.0)
+    by_row = mean_over(square, axes.cols if axes else None) + 1e-30
+    by_col = mean_over(square, axes.rows if axes else None) + 1e-30
+    return Accumulators(
+        tuple(b * m + (1.0 - b) * g for b, m in zip(momentum, state.momenta, strict=True)),
+        kept * state.second + (1.0 - kept) * square,
+        tuple(b * v + (1.0 - b) * by_row for b, v in zip(by_factor, state.rows, strict=True)),
+        tuple(b * v + (1.0 - b) * by_col for b, v in zip(by_factor, state.cols, strict=True)),
+    )
+
+
+def published_features(g: jax.Array, p: jax.Array, state: Accumulators, eps: Epsilons = Epsilons()) -> dict[str, list[jax.Array]]:
+    """The features of small_fc, VeLO and Celo2 by name, not normalised; those of rows and columns at their own size.
+
+    g, p, momenta, second moment, momenta and gradient over its root, its inverse root, gradient and momenta over the root of
+    the second moment's rank-1 form (Adafactor, arXiv 1804.04235), row and column means and their inverse roots.
+    """
+    axes, momenta, v = factored(g.shape), state.momenta, state.second
+    inverse = jax.lax.rsqrt(v + eps.second)
+    for_g, for_m = [], []
+    for row, col in zip(state.rows, state.cols, strict=True):
+        if axes is None:
+            for_g.append(_safe_rsqrt(row + 1e-9))
+            for_m.append(jax.lax.rsqrt(row + eps.vector))
+        else:
+            mean = jnp.mean(row, axis=axes.rows, keepdims=True)  # one for each position on the other axes
+            for_g.append(_safe_rsqrt(row / (mean + 1e-9)) * _safe_rsqrt(col))
+            for_m.append(for_g[-1])
+    return {
+        "g": [g],
+        "clipped_g": [jnp.clip(g, -0.1, 0.1)],
+        "p": [p],
+        "m": list(momenta),
+        "v": [v],
+        "m_over_root": [m * inverse for m in momenta],
+        "inverse_root": [inverse],
+        "g_over_root": [g * inverse],
+        "factored_g": [g * f for f in for_g],
+        "factored_m": [m * f for m, f in zip(momenta, for_m, strict=True)],
+        "rows": list(state.rows),
+        "cols": list(state.cols),
+        "inverse_rows": [jax.lax.rsqrt(x + eps.factors) for x in state.rows],
+        "inverse_cols": [jax.lax.rsqrt(x + eps.factors) for x in state.cols],
+    }
+
+
+def _safe_rsqrt(x: jax.Array) -> jax.Array:
+    return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
+
+
+def one_minus(decays: Sequence[float]) -> np.ndarray:
+    """log(1 − decay) as f32, the form in which decays are meta-learned."""
+    return np.log(1.0 - np.asarray(decays)).astype(np.float32)

@@ -37,15 +37,23 @@ class Entry:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
-_HIDDEN = Parameter(int, 1, 1024)
-_FLAG = Parameter(int, 0, 1)
-_STEP = Parameter(float, 1e-9, 1e3)
+_SIZE, _LAYERS, _FLAG = Parameter(int, 1, 1024), Parameter(int, 1, 4), Parameter(int, 0, 1)
+_POSITIVE = Parameter(float, 1e-9, 1e3)
+
+
+def _entry(module: str, type_: str, **parameters: Parameter) -> Entry:
+    return Entry(f"meta_train.architectures.{module}", type_, parameters)
+
 
 ARCHITECTURES: Mapping[str, Entry] = {
-    "adam": Entry("meta_train.architectures.adam", "LearnableAdam"),
-    "scale_free": Entry("meta_train.architectures.scale_free", "ScaleFree", {"hidden": _HIDDEN, "bf16": _FLAG}),
-    "sgd": Entry("meta_train.architectures.sgd", "LearnableSGD"),
-    "small_fc": Entry("meta_train.architectures.small_fc", "SmallFC", {"hidden": _HIDDEN, "step": _STEP}),
+    "adam": _entry("adam", "LearnableAdam"),
+    "celo2": _entry("celo2", "Celo2", hidden=_SIZE, vector_rate=_POSITIVE),
+    "coordinate_lstm": _entry("coordinate_lstm", "CoordinateLSTM", hidden=_SIZE, layers=_LAYERS),
+    "scale_free": _entry("scale_free", "ScaleFree", hidden=_SIZE, bf16=_FLAG),
+    "sgd": _entry("sgd", "LearnableSGD"),
+    "small_fc": _entry("small_fc", "SmallFC", hidden=_SIZE, step=_POSITIVE),
+    "structured": _entry("structured", "StructuredLSTM", hidden=_SIZE, layers=_LAYERS),
+    "velo": _entry("velo", "VeLO", hidden=_SIZE, bases=_SIZE, units=_SIZE),
 }
 
 

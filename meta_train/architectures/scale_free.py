@@ -15,11 +15,10 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from meta_train.assembly import Architecture, Core, Moment, PerTensor
 from meta_train.contracts import PyTree
-from meta_train.features import factored, mean_over
+from meta_train.features import factored, mean_over, one_minus
 from meta_train.network import apply_mlp, init_mlp
 
 DECAYS = (0.9, 0.99, 0.99)  # fast and slow momentum, second moment
@@ -51,8 +50,12 @@ class ScaleFree(Architecture):
         network = init_mlp(key, (FEATURES, self.hidden, self.hidden, 1))
         network["w2"] = 0.1 * network["w2"]
         network["skip"] = jnp.zeros(FEATURES).at[1].set(1.0)
-        log_rest = jnp.asarray(np.log(1.0 - np.asarray(DECAYS)), jnp.float32)
-        return {"log_1_minus_decays": log_rest, "network": network, "gain": jnp.zeros(NUMBERS), "gain_bias": jnp.zeros(())}
+        return {
+            "log_1_minus_decays": jnp.asarray(one_minus(DECAYS)),
+            "network": network,
+            "gain": jnp.zeros(NUMBERS),
+            "gain_bias": jnp.zeros(()),
+        }
 
     def core(self) -> Core:
         return PerTensor(self._start, _step)
