@@ -124,9 +124,14 @@ def _hyper(found: WidthRule, name: str) -> Callable[[Scales], float]:
 
 def scale_init(params: Any, metadata: Any, parametrisation: str = "mup", *, zero_readout: bool = False) -> Any:
     """Initial weights of standard deviation 1/√fan_in, rescaled; `zero_readout` starts role "output" at 0 (Tensor Programs V, D.2)."""
+    return apply_init(params, metadata, multipliers(metadata, parametrisation), zero_readout=zero_readout)
+
+
+def apply_init(params: Any, metadata: Any, factors: Any, *, zero_readout: bool = False) -> Any:
+    """`scale_init` with a tree of `Scales`, whose numbers may be traced."""
 
     def one(weight: jax.Array, info: Any, factor: Scales) -> jax.Array:
         k = 0.0 if zero_readout and info.role == "output" else factor.init
         return weight * jnp.asarray(k, weight.dtype)
 
-    return jax.tree.map(one, params, metadata, multipliers(metadata, parametrisation))
+    return jax.tree.map(one, params, metadata, factors)

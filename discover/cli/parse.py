@@ -23,6 +23,7 @@ VERBS = {
     "leaderboard": "Leaderboard",
     "meta-train": "MetaTrain",
     "mup": "Mup",
+    "data": "Data",
     "bench": "Bench",
 }
 """Verbs and their classes, each in the module of the verb's name, which is imported only if it is asked for."""

@@ -15,7 +15,7 @@ from tasks import data, streams
 from tasks.contracts import TensorMeta
 
 LAYERS = ("input", "hidden", "output")
-PIXELS, CLASSES = 64, 10
+PIXELS, CLASSES, BATCH = 64, 10, 64
 
 
 def init(key: jax.Array, width: int) -> Any:
@@ -49,11 +49,11 @@ def pre_activations(params: Any, x: jax.Array) -> list[jax.Array]:
     return values
 
 
-def images(key: jax.Array, steps: int, batch: int) -> tuple[jax.Array, jax.Array]:
-    """`steps` minibatches of training images and labels: f32[steps, batch, 64], i32[steps, batch]."""
-    x, y = data.digits()["train"]
-    index = jax.random.randint(key, (steps, batch), 0, len(y))
-    return jnp.asarray(x)[index], jnp.asarray(y)[index]
+def images(key: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+    """Minibatches of training images and labels: f32[steps, BATCH, 64], i32[steps, BATCH]."""
+    part = data.digits().train
+    index = streams.draw(key, steps * BATCH, part.size).reshape(steps, BATCH)
+    return jnp.asarray(part.x)[index], jnp.asarray(part.y)[index]
 
 
 def losses() -> Losses:
