@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from tasks.batch import TaskBatch
 from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status, all_finite
+from tasks.queries import LossOptimizer
 
 
 class Multiplier(Protocol):
@@ -41,7 +42,7 @@ class _Loop(NamedTuple):
 
 def rollout(
     batch: TaskBatch,
-    optimizer: BatchOptimizer,
+    optimizer: BatchOptimizer | LossOptimizer,
     *,
     steps: jax.Array | int,
     schedule: Multiplier = Schedule(),
@@ -63,20 +64,25 @@ def rollout(
     params = batch.init()
     start = batch.losses(params, "valid")
     loop = _Loop(jnp.zeros((), jnp.int32), params, optimizer.init(params), jnp.ones(batch.size, bool))
+
+    def view(loop: _Loop) -> PyTree:
+        return optimizer.view(loop.state, loop.params, batch.rates()) if isinstance(optimizer, LossOptimizer) else loop.params
+
     advance = _make_advance(batch, optimizer, jnp.asarray(steps, jnp.int32), schedule)
 
     def part(loop: _Loop, stop: jax.Array) -> tuple[_Loop, jax.Array]:
         loop = jax.lax.while_loop(lambda now: (now.step < stop) & jnp.any(now.alive), advance, loop)
         told = jnp.ones((), bool) if watch is None else watch | (stop == steps)
         if watch is None:
-            losses = batch.losses(loop.params, "valid")
+            losses = batch.losses(view(loop), "valid")
         else:
-            losses = jax.lax.cond(told, lambda: batch.losses(loop.params, "valid"), lambda: jnp.zeros_like(start))
+            losses = jax.lax.cond(told, lambda: batch.losses(view(loop), "valid"), lambda: jnp.zeros_like(start))
         alive = loop.alive & jnp.isfinite(losses)
         return loop._replace(step=stop, alive=alive), jnp.where(told, jnp.where(alive, losses, jnp.inf), jnp.nan)
 
     loop, curve = jax.lax.scan(part, loop, _stops(steps, evals))
-    final = {split: _final(batch, loop, split) for split in splits if split != "valid"}
+    seen = view(loop)
+    final = {split: _final(batch, seen, loop.alive, split) for split in splits if split != "valid"}
     if "valid" in splits:
         final["valid"] = curve[-1]  # already measured
     shape = batch.shape
@@ -94,14 +100,16 @@ def diverged(initial: jax.Array, final: jax.Array) -> jax.Array:
     return final - initial > 10.0 * jnp.maximum(jnp.abs(initial), 1.0)
 
 
-def _make_advance(batch: TaskBatch, optimizer: BatchOptimizer, steps: jax.Array, schedule: Multiplier):
+def _make_advance(batch: TaskBatch, optimizer: BatchOptimizer | LossOptimizer, steps: jax.Array, schedule: Multiplier):
     """Make the function of one step. The rates are computed outside of the loop, once."""
     rates = batch.rates()
 
     def advance(loop: _Loop) -> _Loop:
-        gradients = batch.gradients(loop.params, loop.step)
         learning_rate = rates * schedule.value(loop.step, steps)
-        updates, state = optimizer.update(gradients, loop.state, loop.params, learning_rate)
+        if isinstance(optimizer, LossOptimizer):
+            updates, state = optimizer.update(batch, loop.step, loop.state, loop.params, learning_rate)
+        else:
+            updates, state = optimizer.update(batch.gradients(loop.params, loop.step), loop.state, loop.params, learning_rate)
         alive = loop.alive & all_finite(updates) & optimizer.finite(state)
         return _Loop(loop.step + 1, _apply(loop.params, updates, alive), state, alive)
 
@@ -125,10 +133,10 @@ def _stops(steps: jax.Array | int, evals: int) -> jax.Array:
     return part * whole + part * rest // evals
 
 
-def _final(batch: TaskBatch, loop: _Loop, split: Split) -> jax.Array:
+def _final(batch: TaskBatch, params: PyTree, alive: jax.Array, split: Split) -> jax.Array:
     """Loss on a split at the end: f32[B], +inf for failed members."""
-    losses = batch.losses(loop.params, split)
-    return jnp.where(loop.alive & jnp.isfinite(losses), losses, jnp.inf)
+    losses = batch.losses(params, split)
+    return jnp.where(alive & jnp.isfinite(losses), losses, jnp.inf)
 
 
 def _status(alive: jax.Array, initial: jax.Array, final: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from discover.store import DATABASE, RunStore
 if TYPE_CHECKING:
     from discover.evaluate.protocol import EvaluationConfig
     from discover.evaluate.table import Cell
+    from discover.schema import RunInfo
 
 KINDS = ("evaluate", "leaderboard")
 """Kinds of runs that are evaluations."""
@@ -31,14 +32,39 @@ def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_
     output.say(
         f"{count:,} cells, {trainings:,} trainings, {config.protocol.trials} trials each: about {minutes:.1f} min on {workers} cores"
     )
-    return perform(folder, as_object, lambda events: run(config, folder, kind, events, workers))
+
+    def job(events: Events) -> None:
+        run(config, folder, kind, events, workers)
+        _publish(folder)
+
+    return perform(folder, as_object, job)
 
 
 def resume(folder: Path, workers: int, as_object: bool) -> int:
     """Continue an evaluation that was stopped."""
-    from discover.evaluate.run import resume as job
+    from discover.evaluate.run import resume as continued
 
-    return perform(folder, as_object, lambda events: job(folder, events, workers))
+    def job(events: Events) -> None:
+        continued(folder, events, workers)
+        _publish(folder)
+
+    return perform(folder, as_object, job)
+
+
+def report_again(folder: Path, as_object: bool) -> None:
+    """Report a finished run, and write its files in case it was stopped before it could."""
+    _publish(folder)
+    report(folder, as_object)
+
+
+def _publish(folder: Path) -> None:
+    """Write a finished leaderboard's files."""
+    from discover.evaluate.publish import publish
+    from discover.evaluate.run import cells_of
+
+    with RunStore.open(folder, readonly=True) as store:
+        if store.info().kind == "leaderboard":
+            publish(folder, store.info(), cells_of(store))
 
 
 def perform(folder: Path, as_object: bool, job: Callable[[Events], object]) -> int:
@@ -68,6 +94,9 @@ def report(folder: Path, as_object: bool) -> None:
     with RunStore.open(folder, readonly=True) as store:
         info, cells = store.info(), cells_of(store)
     config = EvaluationConfig.from_json(info.config)
+    if info.kind == "leaderboard" and info.status == "finished":
+        report_leaderboard(folder, info, cells, as_object)
+        return
     best = better(cells)
     if as_object:
         shared = {"run": str(folder), "status": info.status, "config": info.config}
@@ -77,6 +106,29 @@ def report(folder: Path, as_object: bool) -> None:
         print_task(config, task.spec, [cell for cell in best if cell.task == task.spec])
     if info.status != "finished":
         output.print_text(f"{folder} is {info.status}: cells that are missing are not measured yet")
+
+
+def report_leaderboard(folder: Path, info: RunInfo, cells: Sequence[Cell], as_object: bool) -> None:
+    """Print the rankings side by side and the facts that judge them; read from the store."""
+    from discover.evaluate.protocol import EvaluationConfig
+    from discover.evaluate.publish import CSV_FILE, JSON_FILE, PAGE, rank
+
+    config = EvaluationConfig.from_json(info.config)
+    rankings = rank(info, cells)
+    if as_object:
+        rules, tasks = [rule.name for rule in config.rules], [task.spec for task in config.tasks]
+        output.print_json({"run": str(folder), "status": info.status, "rules": rules, "tasks": tasks, "rankings": rankings})
+        return
+    steps = [(task.spec, str(task.steps)) for task in config.tasks]
+    output.print_table(f"Tasks; {config.protocol.trials} tuning trials for each rule, task and schedule", ("task", "steps"), steps)
+    lines = [
+        (str(place + 1), *(order[place] if place < len(order) else "–" for order in rankings.values()))
+        for place in range(len(config.rules))
+    ]
+    output.print_table("Rankings, best first", ("", *rankings), lines)
+    edges, failed = sum(cell.edge for cell in cells), sum(bool(cell.failed) for cell in cells)
+    output.print_text(f"{len(cells)} cells; {edges} with the best rate at the grid's edge, {failed} failed")
+    output.print_text(f"Page: {folder / PAGE}\nFigures: {folder / JSON_FILE}, {folder / CSV_FILE}")
 
 
 def row(cell: Cell) -> dict[str, Any]:

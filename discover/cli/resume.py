@@ -41,7 +41,7 @@ class Resume:
             raise UserError(f"{self.run} is a '{info.kind}' run; only searches, evaluations and leaderboards can be resumed")
         if info.status == "finished":
             output.say(f"{self.run} is finished, there is nothing to continue")
-            (evaluations.report if evaluation else report)(self.run, self.json)
+            (evaluations.report_again if evaluation else report)(self.run, self.json)
             return 0
         RunStore.open(self.run).close()  # refuses a live run and a read-only folder before anything heavy is loaded
         if evaluation:

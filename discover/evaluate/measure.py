@@ -25,9 +25,11 @@ from search_space.interpreter import batch_optimizer
 from search_space.layout import Layout
 from search_space.parse import parse
 from search_space.program import Program, RuleError, RuleSet
+from search_space.training import evaluation_params, training_step
 from search_space.use import optimizer
 from tasks.batch import TaskBatch
 from tasks.contracts import BatchOptimizer, Schedule, from_optax
+from tasks.queries import Loss, LossOptimizer, Rule, from_rule
 from tasks.registry import load
 from tasks.rollout import rollout
 
@@ -181,6 +183,19 @@ def _interpreter(layout: Layout, program: Encoded) -> BatchOptimizer:
     return BatchOptimizer(*batch_optimizer(layout, jax.tree.map(lambda leaf: leaf[None], program)))
 
 
-def _compiled(rule: Compiled, hypers: dict[str, jax.Array]) -> BatchOptimizer:
-    """One rule that is part of the compiled code, its hyperparameters traced."""
-    return from_optax(lambda rate: optimizer(rule, rate, **hypers))
+def _compiled(rule: Compiled, hypers: dict[str, Any]) -> BatchOptimizer | LossOptimizer:
+    """One rule that is part of the compiled code, its hyperparameters traced; with a query plan or a view it needs the loss."""
+    if isinstance(rule, RuleSet) or not (rule.plan or rule.queries or rule.view is not None):
+        return from_optax(lambda rate: optimizer(rule, rate, **hypers))
+
+    def make(rate: jax.Array) -> Rule:
+        def step(loss: Loss, params: Any, state: Any) -> tuple[Any, Any]:
+            params, state, _ = training_step(rule, rate, loss, **hypers).step(params, state)
+            return params, state
+
+        def view(params: Any, state: Any) -> Any:
+            return evaluation_params(rule, state, params, learning_rate=rate, **hypers)
+
+        return Rule(optimizer(rule, rate, **hypers).init, step, view)
+
+    return from_rule(make)

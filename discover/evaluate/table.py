@@ -90,7 +90,7 @@ def _cell(raw: Raw, steps: int, target: float, cost: float) -> Cell:
         )
     test = tuple(raw["test"])
     failures = sum(not math.isfinite(x) for x in test)
-    mean, low, high = student_interval(test) if failures == 0 and len(test) > 1 else (test[0] if failures == 0 else None, None, None)
+    mean, low, high = (None, None, None) if failures else student_interval(test)
     curves = tuple(tuple(row) for row in raw["curve"])
     curve = tuple(math.fsum(column) / len(column) if all(map(math.isfinite, column)) else math.inf for column in zip(*curves, strict=True))
     start = math.fsum(raw["initial"]) / len(raw["initial"])
