@@ -28,8 +28,7 @@ def save(run: Path, step: int, tree: PyTree, record: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp
 
     path = record_path(run.absolute(), step)
-    if path.exists():
-        return
+    path.unlink(missing_ok=True)  # the same step again, at the end of a run: an earlier checkpoint leads to the same arrays
     arrays = path.with_suffix("")
     if arrays.exists():  # written by a run that was killed before it committed
         shutil.rmtree(arrays)

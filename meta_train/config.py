@@ -60,7 +60,7 @@ class MetaConfig:
     validation_steps: int = 200
     validation_draws: int = 4
     scored_tasks: int = 1
-    """How many of the training families are scored beside the validation families."""
+    """How many of the training families are scored beside the validation families, at least 1 where there are none of those."""
     guard: float = 1.0
     """Return to the best theta where the validation score is worse than the best by this many nats."""
 
@@ -82,6 +82,7 @@ class MetaConfig:
         _require(self.longest >= self.shortest, f"longest is {self.longest}, allowed: at least shortest, {self.shortest}")
         for name in ("sigma", "rate", "clip", "guard"):
             _require(0 < getattr(self, name) < math.inf, f"{name} is {getattr(self, name)}, allowed: a positive number")
+        _require(bool(self.validation) or self.scored_tasks >= 1, "scored_tasks is 0 and there is no validation family: nothing chooses")
         several = len(self.tasks)
         _require(1 <= self.families_per_step <= several, f"families_per_step is {self.families_per_step}, allowed: 1 to {several}")
 

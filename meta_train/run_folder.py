@@ -61,6 +61,9 @@ def summary(folder: Path) -> dict[str, Any]:
     """What a run has done, from its configuration and last checkpoint."""
     config, record = read_config(folder), newest_record(folder)
     seconds, timed = record.get("timed_seconds", 0.0), record.get("timed_steps", 0)
+    closing = record.get("closing")
+    curve = [*record.get("curve", []), *([closing] if closing else [])]
+    best = min(curve, key=lambda row: row["validation_score"], default={})
     return {
         "run": str(folder),
         "optimizer": config.optimizer,
@@ -69,11 +72,11 @@ def summary(folder: Path) -> dict[str, Any]:
         "outer_steps_per_s": timed / seconds if seconds else None,
         "inner_steps_per_s": record.get("timed_inner_steps", 0) / seconds if seconds else None,
         "inner_steps": record.get("inner_steps", 0),
-        "meta_loss": record.get("meta_loss"),
+        "meta_loss": curve[-1]["meta_loss"] if curve else None,
         "seconds": record.get("seconds", 0.0),
-        "best_score": record.get("best_score"),
-        "best_step": record.get("best_step"),
+        "best_score": best.get("validation_score"),
+        "best_step": best.get("outer_step"),
         "skipped": record.get("skipped", 0),
-        "curve": record.get("curve", []),
+        "curve": curve,
         "config": config.to_json(),
     }

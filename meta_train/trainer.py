@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +62,7 @@ class Record:
     skipped: int = 0
     adam: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    closing: dict[str, Any] | None = None  # the row of a last step that is not one of validation; a resume knows nothing of it
     status: str = "live"
 
 
@@ -107,8 +107,7 @@ class Trainer:
             self.record.status = "interrupted"
             self.save()
             raise
-        if not self.record.curve or self.record.curve[-1]["outer_step"] != self.record.step:
-            self._validate()
+        self._close()
         self.record.seconds = before + time.monotonic() - start
         self.record.status = "finished" if self.record.step >= self.config.outer_steps else "out of time"
         self.save()
@@ -137,36 +136,51 @@ class Trainer:
             record.timed_seconds += time.monotonic() - start
 
     def _validate(self) -> None:
-        """Score theta, keep it if it is the best, return to the best if it is far worse, and add a row to the curve."""
+        """Add a row to the curve, keep theta if it is the best, and return to the best if it is far worse."""
+        record, row = self.record, self._row()
+        score, record.meta_loss = row["validation_score"], row["meta_loss"]
+        record.curve.append(row)
+        record.loss_sum, record.loss_count = 0.0, 0
+        if record.best_score is None or score < record.best_score:
+            record.best_score, record.best_step, self.best = score, record.step, self.state.theta
+            self._save_weights(row)
+        elif score > record.best_score + self.config.guard:
+            self.state = outer.initial(self.config, self.best)._replace(skipped=self.state.skipped)
+            record.returns += 1
+        run_folder.write_curve(self.folder, record.curve)
+
+    def _close(self) -> None:
+        """Score the last theta, too, without a trace in what a resume goes on from."""
+        record = self.record
+        if not record.curve or record.curve[-1]["outer_step"] != record.step:
+            record.closing = row = self._row()
+            run_folder.write_curve(self.folder, [*record.curve, row])
+            if record.best_score is None or row["validation_score"] < record.best_score:
+                self._save_weights(row)
+
+    def _row(self) -> dict[str, Any]:
+        """The scores of theta now, as a row of the curve."""
         record, config = self.record, self.config
         theta, scores = jax.device_get(self.state.theta), {}  # trials run on one device
         for name, trial in self._trials.items():
             if name not in record.adam:
                 record.adam[name] = trial.adam()
             scores[name] = trial.theta(theta) - record.adam[name]
-        chosen = [scores[name] for name in config.validation] or [scores[name] for name in config.tasks[: config.scored_tasks]]
-        score = sum(chosen) / len(chosen)
-        record.meta_loss = record.loss_sum / max(1, record.loss_count)
-        if record.best_score is None or score < record.best_score:
-            record.best_score, record.best_step, self.best = score, record.step, self.state.theta
-        elif score > record.best_score + config.guard or not math.isfinite(score):
-            self.state = outer.initial(config, self.best)._replace(skipped=self.state.skipped)
-            record.returns += 1
         trained = [scores[name] for name in config.tasks if name in scores]
-        row = {
+        chosen = [scores[name] for name in config.validation] or trained
+        return {
             "outer_step": record.step,
             "seconds": round(record.seconds, 1),
             "inner_steps": record.inner_steps,
-            "meta_loss": record.meta_loss,
-            "train_score": sum(trained) / len(trained) if trained else None,
-            "validation_score": score,
+            "meta_loss": record.loss_sum / max(1, record.loss_count),
+            "train_score": _mean(trained),
+            "validation_score": _mean(chosen),
+            **scores,
         }
-        record.curve.append(row | scores)
-        record.loss_sum, record.loss_count = 0.0, 0
-        run_folder.write_curve(self.folder, record.curve)
-        if record.best_step == record.step:
-            card = {"score": score, "outer_step": record.step, "config": config.to_json()}
-            weights.save(self.folder / run_folder.WEIGHTS, self.optimizer, self.best, card)
+
+    def _save_weights(self, row: dict[str, Any]) -> None:
+        card = {"score": row["validation_score"], "outer_step": row["outer_step"], "config": self.config.to_json()}
+        weights.save(self.folder / run_folder.WEIGHTS, self.optimizer, self.state.theta, card)
 
     def _arrays(self) -> PyTree:
         return {"outer": self.state, "best": self.best, "particles": self._mixture.states}
@@ -175,6 +189,7 @@ class Trainer:
         arrays, record = checkpoint.restore(self.folder, self._arrays())
         self.state, self.best, self._mixture.states = arrays["outer"], arrays["best"], arrays["particles"]
         self.record = Record(**{name: record[name] for name in vars(self.record)})
+        self.record.closing, self.record.status = None, "live"
 
     def _out_of_time(self) -> bool:
         budget = self.config.budget_seconds
@@ -190,6 +205,10 @@ class Trainer:
         loss = record.loss_sum / record.loss_count if record.loss_count else record.meta_loss or 0.0
         score = record.curve[-1]["validation_score"] if record.curve else None
         self._reports(Report(record.step, config.outer_steps, loss, score, speed, left))
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _trials(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> dict[str, Trial]:
