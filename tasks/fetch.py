@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -46,8 +47,9 @@ def _images(name: str) -> Arrays:
     from sklearn.datasets import fetch_openml
 
     title, version, training = _OPENML[name]
-    # the other parser needs pandas
-    pixels, labels = fetch_openml(title, version=version, return_X_y=True, as_frame=False, parser="liac-arff")
+    # the other parser needs pandas; our own file is the cache; retries warn and wait
+    options = {"return_X_y": True, "as_frame": False, "parser": "liac-arff", "cache": False, "n_retries": 0}
+    pixels, labels = fetch_openml(title, version=version, **options)
     x, y = np.asarray(pixels).astype(np.uint8), np.asarray(labels).astype(np.uint8)
     if name == "cifar10":
         x = x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # planes of colour to pixels
@@ -57,4 +59,5 @@ def _images(name: str) -> Arrays:
 def _newsgroups() -> str:
     from sklearn.datasets import fetch_20newsgroups
 
-    return "\n\n".join(fetch_20newsgroups(subset="all", return_X_y=True)[0])
+    with TemporaryDirectory() as folder:
+        return "\n\n".join(fetch_20newsgroups(data_home=folder, subset="all", return_X_y=True, n_retries=0)[0])

@@ -96,17 +96,18 @@ def _checked(name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.nda
 
 def _read_npz(path: Path) -> Arrays:
     """Arrays x_train, y_train, x_test, y_test."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # NumPy leaves a broken file open
         return arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"]
 
 
 def _read_idx_files(folder: Path, suffix: str) -> Arrays:
     """The four files of the MNIST family, under their published names."""
     ending = suffix if suffix == ".gz" else ""
-    train, test = (
-        (_read_idx(folder / f"{part}-{kind}-ubyte{ending}") for kind in ("images-idx3", "labels-idx1")) for part in ("train", "t10k")
-    )
-    return (*train, *test)  # type: ignore[return-value]
+
+    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
+        return _read_idx(folder / f"{part}-images-idx3-ubyte{ending}"), _read_idx(folder / f"{part}-labels-idx1-ubyte{ending}")
+
+    return (*read("train"), *read("t10k"))
 
 
 def _read_idx(path: Path) -> np.ndarray:
