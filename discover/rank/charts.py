@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from discover.rank.aggregate import AGGREGATIONS
 from discover.rank.bootstrap import Estimate
-from discover.rank.markup import number, text
+from discover.rank.markup import rank, ranks, text
 from discover.rank.profiles import LARGEST, Profile
 
 ROW, LEFT, RIGHT = 22, 150, 24
@@ -22,8 +22,8 @@ def rank_chart(rules: Sequence[str], estimates: Mapping[str, Estimate], order: S
     count, width = len(rules), 860
     height = ROW * len(order) + 44
 
-    def x(rank: float) -> float:
-        return LEFT + (rank - 1) / max(count - 1, 1) * (width - LEFT - RIGHT)
+    def x(place: float) -> float:
+        return LEFT + (place - 1) / max(count - 1, 1) * (width - LEFT - RIGHT)
 
     parts = [_ticks(x, count, height)]
     for place, rule in enumerate(order):
@@ -32,19 +32,19 @@ def rank_chart(rules: Sequence[str], estimates: Mapping[str, Estimate], order: S
         parts.append(f'<text class="label{mark}" x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{text(rules[rule])}</text>')
         low, high = estimates["mean"].rank_interval[rule] if "mean" in estimates else (math.nan, math.nan)
         if not math.isnan(low):
-            hint = f"rank by mean score, 95 %: {number(low)} to {number(high)}"
+            hint = f"rank by mean score, 95 %: {ranks(low, high)}"
             parts.append(f'<line class="range{mark}" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}"><title>{hint}</title></line>')
         for name, estimate in estimates.items():
-            rank = estimate.rank[rule]
-            if not math.isnan(rank):
+            value = float(estimate.rank[rule])
+            if not math.isnan(value):
                 kind, radius = ("dot main", 5) if name == "mean" else ("dot", 4)
-                hint = text(f"{AGGREGATIONS[name].title}: rank {number(rank)} of {count}")
-                place_of = f'cx="{x(rank):.1f}" cy="{y}" r="{radius}"'
+                hint = text(f"{AGGREGATIONS[name].title}: rank {rank(value)} of {count}")
+                place_of = f'cx="{x(value):.1f}" cy="{y}" r="{radius}"'
                 parts.append(f'<circle class="{kind}{mark}" {place_of}><title>{hint}</title></circle>')
     return _svg(width, height, "Rank of every rule by every aggregation", parts)
 
 
-def _ticks(x, count: int, height: int) -> str:
+def _ticks(x: Callable[[float], float], count: int, height: int) -> str:
     step = max(1, round(count / 8))
     ranks = sorted({1, *range(step, count + 1, step)})
     return "".join(

@@ -43,7 +43,8 @@ def _heat_cell(report: Report, r: int, t: int, score: float, limit: float, best:
         return Cell("–", None, "none", "not measured")
     share = min(1.0, abs(score - 1.0) / limit)
     colour = f"background:color-mix(in oklab, var(--{'good' if score >= 1.0 else 'bad'}) {75 * share:.0f}%, var(--card))"
-    shown = number(score, 2 if abs(score) < 1 else 3)
+    failed = bool(np.isinf(report.results.loss[r, t]).all())
+    shown = "failed" if failed else number(score, 2 if abs(score) < 1 else 3)
     return Cell(f"<b>{shown}</b>" if best else shown, -score, title=_story(report, r, t), style=colour)
 
 

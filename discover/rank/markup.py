@@ -15,15 +15,27 @@ def text(value: Any) -> str:
 
 
 def number(value: float | None, digits: int = 3, infinite: str = "∞") -> str:
-    """A number with some significant digits; a dash for what is missing."""
+    """A number with some significant digits, a whole one as it is; a dash for what is missing."""
     if value is None or math.isnan(value):
         return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
     if math.isinf(value):
         return infinite
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.{max(digits - 1, 0)}e}".replace("-", "−")
     places = max(0, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
     return f"{value:.{min(places, digits)}f}".replace("-", "−")
+
+
+def rank(value: float) -> str:
+    """A rank: whole where it is."""
+    return "–" if math.isnan(value) else f"{round(value, 1):g}"
+
+
+def ranks(low: float, high: float) -> str:
+    """An interval of ranks."""
+    return f"{rank(low)} to {rank(high)}"
 
 
 def interval(low: float, high: float, digits: int = 3, infinite: str = "∞") -> str:
@@ -49,7 +61,11 @@ def name(value: str) -> Cell:
 
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]], *, kind: str = "", highlight: Sequence[bool] = ()) -> str:
     """A table with columns (title, explanation) that the page's script sorts on a click; numbers ascending first."""
-    head = "".join(f'<th scope="col" title="{text(hint)}"><button type="button">{text(title)}</button></th>' for title, hint in columns)
+    kinds = [f' class="{cell.kind}"' if cell.kind in ("word", "words") else "" for cell in (rows[0] if rows else [])] or [""] * len(columns)
+    head = "".join(
+        f'<th scope="col"{side} title="{text(hint)}"><button type="button">{text(title)}</button></th>'
+        for (title, hint), side in zip(columns, kinds, strict=True)
+    )
     marks = highlight or [False] * len(rows)
     body = "".join(f"<tr{' class=mark' if mark else ''}>{''.join(map(_cell, row))}</tr>" for row, mark in zip(rows, marks, strict=True))
     return f'<div class="scroll"><table class="sortable {kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

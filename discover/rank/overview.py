@@ -9,7 +9,7 @@ import numpy as np
 from discover.rank.advice import advise, safest
 from discover.rank.aggregate import AGGREGATIONS
 from discover.rank.charts import profile_chart, rank_chart
-from discover.rank.markup import Cell, interval, name, number, section, table, text
+from discover.rank.markup import Cell, interval, name, number, rank, ranks, section, table, text
 from discover.rank.profiles import area, cost_profile, steps_profile
 from discover.rank.report import Report
 
@@ -24,8 +24,7 @@ def headline(report: Report) -> str:
     answer = (
         f"Of {len(results.rules)} rules on {len(results.tasks)} tasks, all tuned with the same number of trials, "
         f"<b>{text(results.rules[first])}</b> is first by {wins[first]} of {len(winners)} ways to aggregate. "
-        f"<b>{text(safe)}</b> is the safest choice: "
-        f"the best rule, or not told from it, on {count} of {len(results.tasks)} tasks."
+        f"The safest choice is <b>{text(safe)}</b>: the best rule, or not told from it, on {count} of {len(results.tasks)} tasks."
     )
     tiles = [
         (results.rules[r], f"first by {AGGREGATIONS[n].title.lower()}: {number(float(estimates[n].score[r]))}")
@@ -34,9 +33,8 @@ def headline(report: Report) -> str:
     ]
     if report.baseline is not None and "mean" in estimates:
         place = results.rules.index(report.baseline)
-        low, high = estimates["mean"].rank_interval[place]
-        rank = number(float(estimates["mean"].rank[place]))
-        tiles.append((f"Tuned {report.baseline}", f"rank {rank} by mean score, 95 %: {number(low)} to {number(high)}"))
+        found = f"rank {rank(float(estimates['mean'].rank[place]))} by mean score, 95 %: {ranks(*estimates['mean'].rank_interval[place])}"
+        tiles.append((f"Tuned {report.baseline}", found))
     boxes = "".join(f'<div class="tile"><b>{text(head)}</b><span>{text(line)}</span></div>' for head, line in tiles)
     return f'<p class="answer">{answer}</p><div class="tiles">{boxes}</div>'
 
@@ -52,7 +50,7 @@ def use(report: Report) -> str:
         rows.append(
             [
                 name(advice.task),
-                Cell(f"<b>{text(advice.best)}</b>", advice.best),
+                Cell(f"<b>{text(advice.best)}</b>", advice.best, "word"),
                 Cell(number(advice.score), -advice.score),
                 Cell(gain if math.isfinite(advice.gain) else "–", -advice.gain),
                 Cell(shown or '<span class="none">no other rule</span>', len(advice.equals), "words"),
@@ -78,15 +76,11 @@ def ranking(report: Report) -> str:
     for r in report.order:
         cells = [name(report.results.rules[r])]
         for estimate in report.estimates.values():
-            rank, (low, high) = float(estimate.rank[r]), estimate.rank_interval[r]
-            chip = "" if math.isnan(rank) else f'<i class="rank{" top" if rank <= 3 else ""}">{number(rank)}</i>'
-            title = (
-                f"rank {number(rank)}, 95 %: {interval(low, high)}; first in {estimate.first[r]:.0%} of the replicates"
-                if chip
-                else "no cells"
-            )
+            place, interval_of = float(estimate.rank[r]), ranks(*estimate.rank_interval[r])
+            chip = "" if math.isnan(place) else f'<i class="rank{" top" if place <= 3 else ""}">{rank(place)}</i>'
+            title = f"rank {rank(place)}, 95 %: {interval_of}; first in {estimate.first[r]:.0%} of the replicates" if chip else "no cells"
             content = f"{number(float(estimate.score[r]))}{chip}<small>{interval(*estimate.score_interval[r])}</small>"
-            cells.append(Cell(content, rank, title=title))
+            cells.append(Cell(content, place, title=title))
         rows.append(cells)
     columns = [("Rule", "")] + [(AGGREGATIONS[n].title, AGGREGATIONS[n].meaning) for n in report.estimates]
     meanings = "".join(f"<dt>{AGGREGATIONS[n].title}</dt><dd>{text(AGGREGATIONS[n].meaning)}</dd>" for n in report.estimates)
