@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/discover search --preset demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not long"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone and not long"
 	$(BIN)/python -m pytest -m alone
 
 battery: $(VENV)/.installed-tests
