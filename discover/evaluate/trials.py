@@ -109,10 +109,10 @@ def grid(protocol: Protocol) -> tuple[float, ...]:
 
 
 def finer(protocol: Protocol, rate: float) -> tuple[float, ...]:
-    """`refine` rates within half a coarse step of a rate, that rate itself left out."""
+    """`refine` rates within two fifths of a coarse step about a rate, that rate itself left out."""
     count = protocol.refine
     shift = 0.5 if count % 2 == 0 else 0.75
-    return tuple(rate * protocol.step ** ((i + shift) / count - 0.5) for i in range(count))
+    return tuple(rate * protocol.step ** (0.8 * ((i + shift) / count - 0.5)) for i in range(count))
 
 
 Choice = tuple[tuple[str, float], ...]
