@@ -12,6 +12,8 @@ import numpy as np
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
 SECOND_DECAYS = (0.999,)
 FACTORED_DECAYS = (0.9, 0.99, 0.999)
+LARGE = 16384
+"""Tensors of this size or more are worth a second pass instead of arrays in between."""
 
 
 class Factors(NamedTuple):
@@ -44,9 +46,9 @@ def mean_over(x: jax.Array, axis: int | None) -> jax.Array:
     return x if axis is None else jnp.mean(x, axis=axis, keepdims=True)
 
 
-def mean_squares(features: Sequence[jax.Array]) -> jax.Array:
-    """Mean square of each of n features: f32[n]. What a feature would have after broadcasting is what it has at its own size."""
-    return jnp.stack([jnp.mean(x * x) for x in features])
+def mean_product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Mean of x · y, two tensors of equal shape: f32[]."""
+    return jnp.vdot(x, y) / x.size if x.size >= LARGE else jnp.mean(x * y)
 
 
 class Accumulators(NamedTuple):
@@ -98,15 +100,11 @@ def published_features(g: jax.Array, p: jax.Array, state: Accumulators, eps: Eps
     """
     axes, momenta, v = factored(g.shape), state.momenta, state.second
     inverse = jax.lax.rsqrt(v + eps.second)
-    for_g, for_m = [], []
-    for row, col in zip(state.rows, state.cols, strict=True):
-        if axes is None:
-            for_g.append(_safe_rsqrt(row + 1e-9))
-            for_m.append(jax.lax.rsqrt(row + eps.vector))
-        else:
-            mean = jnp.mean(row, axis=axes.rows, keepdims=True)  # one for each position on the other axes
-            for_g.append(_safe_rsqrt(row / (mean + 1e-9)) * _safe_rsqrt(col))
-            for_m.append(for_g[-1])
+    if axes is None:
+        for_g = [_safe_rsqrt(x + 1e-9) for x in state.rows]
+        for_m = [jax.lax.rsqrt(x + eps.vector) for x in state.rows]
+    else:
+        for_g = for_m = [row * col for row, col in _rank_one(state, axes)]
     return {
         "g": [g],
         "clipped_g": [jnp.clip(g, -0.1, 0.1)],
@@ -125,6 +123,41 @@ def published_features(g: jax.Array, p: jax.Array, state: Accumulators, eps: Eps
     }
 
 
+def published_mean_squares(g: jax.Array, p: jax.Array, state: Accumulators, eps: Epsilons = Epsilons()) -> dict[str, list[jax.Array]]:
+    """Mean squares of `published_features`: those of large matrices without forming the features, which would be ten arrays.
+
+    Σ (x · row · col)² is a product of a matrix and two vectors, and sums of products of two arrays need one pass.
+    """
+    axes = factored(g.shape)
+    small = {name: [jnp.mean(x * x) for x in features] for name, features in published_features(g, p, state, eps).items()}
+    if axes is None or g.size < LARGE:
+        return small
+    squares = [x * x for x in (g, *state.momenta)]
+    inverse = 1.0 / (state.second + eps.second)
+    return small | {
+        "inverse_root": [jnp.mean(inverse)],
+        "m_over_root": [mean_product(x, inverse) for x in squares[1:]],
+        "g_over_root": [mean_product(squares[0], inverse)],
+        "factored_g": [_mean_between(row, squares[0], col, axes) for row, col in _rank_one(state, axes)],
+        "factored_m": [_mean_between(row, x, col, axes) for x, (row, col) in zip(squares[1:], _rank_one(state, axes), strict=True)],
+    }
+
+
+def _mean_between(row: jax.Array, x: jax.Array, col: jax.Array, axes: Factors) -> jax.Array:
+    """Mean of row² · x · col² over a tensor."""
+    row, x, col = (jnp.moveaxis(y, axes, (-2, -1)) for y in (row * row, x, col * col))
+    return jnp.sum((jnp.swapaxes(row, -1, -2) @ x) * col) / x.size
+
+
+def _rank_one(state: Accumulators, axes: Factors) -> list[tuple[jax.Array, jax.Array]]:
+    """Row and column factors whose product is the inverse root of the second moments' rank-1 form, for each decay."""
+    pairs = []
+    for row, col in zip(state.rows, state.cols, strict=True):
+        mean = jnp.mean(row, axis=axes.rows, keepdims=True)  # one for each position on the other axes
+        pairs.append((_safe_rsqrt(row / (mean + 1e-9)), _safe_rsqrt(col)))
+    return pairs
+
+
 def _safe_rsqrt(x: jax.Array) -> jax.Array:
     return jax.lax.rsqrt(jnp.maximum(x, 1e-9))
 
@@ -132,3 +165,15 @@ def _safe_rsqrt(x: jax.Array) -> jax.Array:
 def one_minus(decays: Sequence[float]) -> np.ndarray:
     """log(1 − decay) as f32, the form in which decays are meta-learned."""
     return np.log(1.0 - np.asarray(decays)).astype(np.float32)
+
+
+def normalised(
+    g: jax.Array, p: jax.Array, state: Accumulators, order: Sequence[str], floor: float, eps: Epsilons = Epsilons()
+) -> tuple[list[jax.Array], jax.Array]:
+    """Features in this order and the inverse roots of `floor` + their mean squares, f32[n], to multiply them by."""
+    by_name = published_mean_squares(g, p, state, eps)
+    scales = jax.lax.rsqrt(floor + jnp.stack([x for name in order for x in by_name[name]]))
+    if g.size >= LARGE:  # else XLA keeps the features that the means were taken of
+        g, p, state, scales = jax.lax.optimization_barrier((g, p, state, scales))
+    features = published_features(g, p, state, eps)
+    return [x for name in order for x in features[name]], scales

@@ -73,9 +73,12 @@ def _by_shape(features: Sequence[jax.Array]) -> list[list[int]]:
 
 def _first_layer(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
     outputs: list[jax.Array] = [bias[j] for j in range(weights.shape[1])]
+    largest = max(f.size for f in features)
     for numbers in _by_shape(features):
         zero = jnp.zeros_like(bias)
         parts = _dense([features[n] for n in numbers], jnp.stack([weights[n] for n in numbers]), zero)
+        if features[numbers[0]].size < largest:
+            parts = jax.lax.optimization_barrier(parts)  # else XLA computes them again for every parameter
         outputs = [a + b for a, b in zip(outputs, parts, strict=True)]
     return outputs
 

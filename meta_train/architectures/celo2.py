@@ -21,8 +21,7 @@ from meta_train.features import (
     Accumulators,
     Epsilons,
     accumulate,
-    mean_squares,
-    published_features,
+    normalised,
     start,
 )
 from meta_train.network import apply_mlp, init_mlp
@@ -57,9 +56,7 @@ class Celo2(Architecture):
             direction, slots = _adam(g, state, moment.count)
             return self.vector_rate * direction, slots
         state = accumulate(g, state, *(jnp.asarray(d, jnp.float32) for d in (MOMENTUM_DECAYS, SECOND_DECAYS, FACTORED_DECAYS)))
-        by_name = published_features(g, p, state, EPSILONS)
-        features = [x for name in ORDER for x in by_name[name]]
-        scales = jax.lax.rsqrt(NORMALISER + mean_squares(features))
+        features, scales = normalised(g, p, state, ORDER, NORMALISER, EPSILONS)
         direction = apply_mlp(theta["network"], features, scales)[0]
         return direction * jax.lax.rsqrt(NORMALISER + jnp.mean(direction * direction)), state
 

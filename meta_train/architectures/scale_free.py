@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from meta_train.assembly import Architecture, Core, Moment, PerTensor
 from meta_train.contracts import PyTree
-from meta_train.features import factored, mean_over, one_minus
+from meta_train.features import factored, mean_over, mean_product, one_minus
 from meta_train.network import apply_mlp, init_mlp
 
 DECAYS = (0.9, 0.99, 0.99)  # fast and slow momentum, second moment
@@ -91,7 +91,7 @@ def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, mome
     (raw,) = apply_mlp(theta["network"], [*features, *scalars], jnp.concatenate([scales, jnp.ones(NUMBERS)]))
     raw = jnp.broadcast_to(raw, g.shape)
     gain = jnp.exp(2.0 * jnp.tanh(jnp.dot(numbers, theta["gain"]) + theta["gain_bias"]))
-    size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(jnp.mean(raw * raw) + SMALLEST), 0.0)
+    size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(mean_product(raw, raw) + SMALLEST), 0.0)
     kept = (x.astype(s.dtype) for x, s in zip((fast, slow, second), state, strict=True))
     return size * raw, ScaleFreeState(*kept)
 
@@ -104,7 +104,7 @@ def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, se
         jnp.mean(row),
         row,
         col,
-        *(jnp.mean(x * y) for x, y in ((p, p), (g, g), (fast, fast), (slow, slow), (g, fast))),
+        *(mean_product(x, y) for x, y in ((p, p), (g, g), (fast, fast), (slow, slow), (g, fast))),
     )
 
 

@@ -19,9 +19,8 @@ from meta_train.features import (
     SECOND_DECAYS,
     Accumulators,
     accumulate,
-    mean_squares,
+    normalised,
     one_minus,
-    published_features,
     start,
 )
 from meta_train.network import apply_mlp, init_mlp
@@ -58,9 +57,7 @@ class SmallFC(Architecture):
         decays = (MOMENTUM_DECAYS, SECOND_DECAYS, FACTORED_DECAYS)
         names = ("momentum_decays", "second_decays", "factored_decays")
         state = accumulate(g, state, *(_decays(d, theta[n]) for d, n in zip(decays, names, strict=True)))
-        by_name = published_features(g, p, state)
-        features = [x for name in ORDER for x in by_name[name]]
-        scales = jax.lax.rsqrt(1e-5 + mean_squares(features))
+        features, scales = normalised(g, p, state, ORDER, 1e-5)
         time = jnp.tanh(moment.count.astype(jnp.float32) / jnp.asarray(TIMES, jnp.float32) - 1.0)
         times = [x.reshape((1,) * p.ndim) for x in time]
         direction, magnitude = apply_mlp(theta["network"], [*features, *times], jnp.concatenate([scales, jnp.ones(len(TIMES))]))

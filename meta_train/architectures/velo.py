@@ -21,8 +21,7 @@ from meta_train.features import (
     SECOND_DECAYS,
     Accumulators,
     accumulate,
-    mean_squares,
-    published_features,
+    normalised,
     start,
 )
 from meta_train.loss_trend import FEATURES as TREND
@@ -94,9 +93,7 @@ class _Core:
 def _direction(bases: PyTree, mixture: jax.Array, size: jax.Array, g: jax.Array, p: jax.Array, state: Accumulators) -> jax.Array:
     """One tensor's step: RMS(p) · size · d · exp(m / 1000) / 1000 by a network of mixed weights."""
     network = jax.tree.map(lambda x: jnp.tensordot(1.0 + mixture, x, 1) / mixture.size**0.5, bases)
-    by_name = published_features(g, p, state)
-    features = [x for name in ORDER for x in by_name[name]]
-    direction, magnitude, _ = apply_mlp(network, features, jax.lax.rsqrt(1e-5 + mean_squares(features)))
+    direction, magnitude, _ = apply_mlp(network, *normalised(g, p, state, ORDER, 1e-5))
     return size * jnp.sqrt(jnp.mean(p * p) + 1e-9) * direction * jnp.exp(MAGNITUDE * magnitude) * STEP
 
 
