@@ -45,6 +45,8 @@ class MetaConfig:
     """Outer steps over which the longest length grows from the shortest one; 0 allows all lengths from the start."""
     schedule: str = "constant"
     """Schedule of the inner learning rate over an episode."""
+    parametrisation: str = "sp"
+    """How networks and steps are scaled with the width, see `search_space.mup`."""
     disguise_weights: float = 0.0
     disguise_loss: float = 0.0
     """Decades of re-parametrisation and of the loss's scale, see `meta_train.augment`."""
@@ -77,6 +79,8 @@ class MetaConfig:
         _require(bool(self.tasks), "a run needs at least one task")
         _require(self.estimator in ESTIMATOR_NAMES, f"unknown estimator {self.estimator!r}, allowed: {', '.join(ESTIMATOR_NAMES)}")
         _require(self.schedule in SCHEDULES, f"unknown schedule {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
+        known = ("sp", "ntp", "mup")
+        _require(self.parametrisation in known, f"unknown parametrisation {self.parametrisation!r}, allowed: {', '.join(known)}")
         for name in ("particles", "steps", "shortest", "outer_steps", "validate_every", "validation_steps", "validation_draws"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}, allowed: 1 or more")
         _require(self.longest >= self.shortest, f"longest is {self.longest}, allowed: at least shortest, {self.shortest}")

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 
 from meta_train.augment import Augmentation, Disguise
-from meta_train.contracts import LearnedOptimizer, Scales
+from meta_train.contracts import LearnedOptimizer
+from meta_train.parametrised import Parametrised
 from meta_train.problem import Episode, PyTree
-from tasks.contracts import Schedule, Task, TaskFamily
+from tasks.contracts import Schedule, Task
 from tasks.streams import derive, uniform
 
 FLOOR, CEILING = -6.0, 3.0
@@ -37,13 +38,12 @@ class Carry(NamedTuple):
 class TaskProblem:
     """A family's tasks, trained by `optimizer` for a log-uniform number of steps from `shortest` to `longest`."""
 
-    family: TaskFamily
+    family: Parametrised
     optimizer: LearnedOptimizer
     shortest: int = 100
     longest: int = 1000
     schedule: Schedule = Schedule("constant", 0.0)
     augmentation: Augmentation = Augmentation()
-    scales: Scales = Scales()
 
     def episode(self, key: jax.Array, limit: jax.Array) -> Episode:
         """Draw a task, its disguise and the number of steps."""
@@ -63,7 +63,7 @@ class TaskProblem:
         key = derive(episode.key, _FIRST)
         first = _above_optimum(task, task.loss(params, task.batch(key, "train"), derive(key, 0)))
         hidden = jax.tree.map(jnp.divide, params, disguise.weights)
-        return Carry(hidden, self._transform(theta, episode, jnp.int32(0)).init(hidden), first)
+        return Carry(hidden, self._transform(theta, task, episode, jnp.int32(0)).init(hidden), first)
 
     def step(self, theta: PyTree, episode: Episode, carry: Carry, t: jax.Array) -> tuple[Carry, jax.Array]:
         """One training step on a minibatch of its own."""
@@ -76,7 +76,7 @@ class TaskProblem:
             return loss * disguise.loss, loss
 
         (value, loss), gradient = jax.value_and_grad(objective, has_aux=True)(carry.params)
-        updates, state = self._transform(theta, episode, t).update(gradient, carry.state, carry.params, value=value)
+        updates, state = self._transform(theta, task, episode, t).update(gradient, carry.state, carry.params, value=value)
         params = optax.apply_updates(carry.params, updates)
         return Carry(params, state, carry.first), _normalised(_above_optimum(task, loss), carry.first)
 
@@ -84,9 +84,9 @@ class TaskProblem:
         config, disguise = episode.setting
         return self.family.task(config), disguise
 
-    def _transform(self, theta: PyTree, episode: Episode, t: jax.Array) -> optax.GradientTransformationExtraArgs:
+    def _transform(self, theta: PyTree, task: Task, episode: Episode, t: jax.Array) -> optax.GradientTransformationExtraArgs:
         rate = self.optimizer.rate * self.schedule.value(t, episode.length)
-        return self.optimizer.transform(theta, learning_rate=rate, scales=self.scales, num_steps=episode.length)
+        return self.optimizer.transform(theta, learning_rate=rate, scales=self.family.scales(task), num_steps=episode.length)
 
 
 def _above_optimum(task: Task, loss: jax.Array) -> jax.Array:

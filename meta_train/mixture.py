@@ -16,6 +16,7 @@ from meta_train.contracts import LearnedOptimizer
 from meta_train.estimators.contracts import Info
 from meta_train.estimators.registry import make
 from meta_train.inner import TaskProblem
+from meta_train.parametrised import Parametrised
 from meta_train.problem import PyTree
 from meta_train.sharding import make_step, place, place_state
 from tasks.contracts import Schedule
@@ -85,7 +86,7 @@ def longest(config: MetaConfig, step: int) -> int:
 
 def _member(config: MetaConfig, optimizer: LearnedOptimizer, spec: str) -> Member:
     problem = TaskProblem(
-        load(spec),
+        Parametrised(load(spec), config.parametrisation),
         optimizer,
         shortest=config.shortest,
         longest=config.longest,

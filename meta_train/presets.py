@@ -24,15 +24,16 @@ PRESETS: Mapping[str, MetaConfig] = {
         outer_steps=4000, rate=3e-3, validate_every=200,
     ),
     "general": MetaConfig(
-        optimizer="small_fc",
+        optimizer="scale_free",
         tasks=(
-            "digits_mlp?vary=1.0", "digits_mlp?width=64&tanh=1&vary=1.0", "digits_mlp?width=16&depth=3&vary=1.0&batch=32",
-            "micro_mlp?vary=1.0", "breast_cancer?vary=1.0", "wine_softmax?vary=1.0", "deep_linear?vary=1.0", "lasso?vary=1.0",
-            "matrix_sensing?vary=1.0", "noisy_quadratic?vary=1.0", "xor?vary=1.0", "rosenbrock?vary=1.0",
+            "digits_mlp?vary=1.0", "digits_mlp?width=64&depth=2&tanh=1&batch=32&vary=1.0", "digits_mlp?width=16&depth=4&batch=32&vary=1.0",
+            "micro_mlp?vary=1.0", "breast_cancer?vary=1.0", "wine_softmax?vary=1.0", "noisy_quadratic?vary=1.0", "deep_linear?vary=1.0",
+            "adding_rnn?vary=1.0", "matrix_sensing?vary=1.0",
         ),
         validation=("diabetes_mlp", "flow_2d", "siren", "digits_convnet?width=8"),
-        particles=16, steps=50, shortest=100, longest=2000, curriculum=4000, families_per_step=4, disguise_weights=1.0, disguise_loss=2.0,
-        schedule="cosine", outer_steps=20000, rate=1e-3, warmup=100, validate_every=250, validation_steps=400,
+        estimator="es_single", particles=16, steps=25, shortest=100, longest=1000, curriculum=2000, families_per_step=4,
+        schedule="cosine", parametrisation="mup", disguise_weights=1.0, disguise_loss=1.0,
+        outer_steps=10000, rate=1e-3, warmup=100, clip=1.0, validate_every=250, validation_steps=200,
     ),
 }  # fmt: skip
 

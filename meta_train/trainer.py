@@ -17,6 +17,7 @@ from meta_train.config import MetaConfig
 from meta_train.contracts import LearnedOptimizer
 from meta_train.errors import LearnedOptimizerError
 from meta_train.mixture import Mixture, schedule
+from meta_train.parametrised import Parametrised
 from meta_train.problem import PyTree
 from meta_train.registry import load as load_optimizer
 from meta_train.sharding import make_mesh, place
@@ -217,7 +218,14 @@ def _trials(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> 
 
     def trial(number: int, spec: str) -> Trial:
         draw = derive(key, number)
-        return Trial(load_family(spec), optimizer, draw, config.validation_draws, config.validation_steps, schedule(config))
+        return Trial(
+            Parametrised(load_family(spec), config.parametrisation),
+            optimizer,
+            draw,
+            config.validation_draws,
+            config.validation_steps,
+            schedule(config),
+        )
 
     return {spec: trial(number, spec) for number, spec in enumerate(specs)}
 

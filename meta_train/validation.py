@@ -15,9 +15,10 @@ import optax
 
 from meta_train.contracts import LearnedOptimizer
 from meta_train.inner import CEILING, FLOOR
+from meta_train.parametrised import Parametrised
 from meta_train.problem import PyTree
 from tasks.batch import TaskBatch
-from tasks.contracts import Schedule, TaskFamily, from_optax
+from tasks.contracts import Schedule, from_optax
 from tasks.rollout import Rollout, rollout
 
 ADAM_RATES = tuple(float(rate) for rate in np.logspace(-5, 2, 15))
@@ -27,14 +28,17 @@ ADAM_RATES = tuple(float(rate) for rate in np.logspace(-5, 2, 15))
 class Trial:
     """One family's draws, on which theta and Adam are compared. Compiled once, when first used."""
 
-    def __init__(self, family: TaskFamily, optimizer: LearnedOptimizer, key: jax.Array, draws: int, steps: int, schedule: Schedule) -> None:
+    def __init__(
+        self, family: Parametrised, optimizer: LearnedOptimizer, key: jax.Array, draws: int, steps: int, schedule: Schedule
+    ) -> None:
         self._batch = TaskBatch.create(family, key, learning_rates=(optimizer.rate,), tasks=draws)
         self._adams = TaskBatch(family, self._batch.configs, self._batch.keys, jnp.array(ADAM_RATES))
         self._optimum = self._batch.task().optimum or 0.0
+        scales = family.scales(self._batch.task())
         train = partial(rollout, steps=steps, schedule=schedule, evals=1)
 
         def learned(theta: PyTree, batch: TaskBatch) -> Rollout:
-            return train(batch, from_optax(lambda rate: optimizer.transform(theta, learning_rate=rate, num_steps=steps)))
+            return train(batch, from_optax(lambda rate: optimizer.transform(theta, learning_rate=rate, scales=scales, num_steps=steps)))
 
         self._learned = jax.jit(learned)
         self._adam = jax.jit(lambda batch: train(batch, from_optax(optax.adam)))
