@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from search_space.dataflow import Dataflow, Node, dataflow
+from search_space.equations import Equations
 from search_space.ops import OPS
 from search_space.program import EVALUATIONS, Program
 
@@ -28,6 +27,7 @@ _EVALUATED: dict[str, tuple[float, float]] = {
 }
 _FREE_INPUTS = ("u",)
 _SHAPE_ONLY = ("hash_uniform", "eye_left", "eye_right")
+_DECISIONS = ("less", "is_first", "every", "invert", "floor", "slot")
 _TOLERANCE = 1e-6
 
 
@@ -56,11 +56,11 @@ def degree(program: Program, scale: Scale = "gradient") -> Degree:
     """
     flow = dataflow(program)
     system = _System(flow, program, 0 if scale == "gradient" else 1)
-    solution, free, broken = system.settle()
-    if broken:
-        return Degree(None, {}, broken)
-    hypers = {name: _round(solution[i]) for name, i in system.hypers.items() if abs(solution[i]) > _TOLERANCE and not free[i]}
-    return Degree(0.0 if free[flow.result] else _round(solution[flow.result]), hypers)
+    if system.equations.broken:
+        return Degree(None, {}, system.equations.broken)
+    system.settle()
+    hypers = {name: _round(x) for name, i in system.hypers.items() if abs(x := system.equations.value(i) or 0.0) > _TOLERANCE}
+    return Degree(_round(system.equations.value(flow.result) or 0.0), hypers)
 
 
 def gradient_degrees(program: Program) -> dict[str, float]:
@@ -78,7 +78,7 @@ def _round(x: float) -> float:
 
 
 class _System:
-    """Equations a · x = b over the degrees x of the flow's values."""
+    """Equations over the degrees of the flow's values."""
 
     def __init__(self, flow: Dataflow, program: Program, column: int) -> None:
         self.flow, self.column = flow, column
@@ -86,7 +86,7 @@ class _System:
         self.defaults = {h.name: h.default for h in program.hypers if h.prior != "scale"}
         self.evaluated = {e.name: _EVALUATED.get(e.what) for e in program.plan if EVALUATIONS[e.what][0] == 0 or e.what in _EVALUATED}
         self.hypers: dict[str, int] = {}
-        self.rows: list[tuple[dict[int, float], float, str]] = []
+        self.equations = Equations()
         for index, node in enumerate(flow.nodes):
             self._leaf(index, node) if node.op not in OPS else self._primitive(index, node)
         for slot in flow.slots:
@@ -94,43 +94,18 @@ class _System:
             if slot.init != "zeros":
                 self._fixed(slot.read, 0.0, f"slot {slot.name} = {slot.init}")
 
-    def settle(self) -> tuple[np.ndarray, np.ndarray, str]:
-        """Like `solve`, where a hyperparameter that may have any degree has none."""
-        while True:
-            solution, free, broken = self.solve()
-            undecided = [i for i in self.hypers.values() if free[i]]
-            if broken or not undecided:
-                return solution, free, broken
-            self._fixed(undecided[0], 0.0, "free hyperparameter")
-
-    def solve(self) -> tuple[np.ndarray, np.ndarray, str]:
-        """(one solution, which degrees are not determined, what breaks or "")."""
-        count = len(self.flow.nodes)
-        a, b = np.zeros((len(self.rows), count)), np.zeros(len(self.rows))
-        for k, (terms, value, _) in enumerate(self.rows):
-            for index, factor in terms.items():
-                a[k, index] += factor
-            b[k] = value
-        _, singular, vectors = np.linalg.svd(a, full_matrices=True)
-        rank = int((singular > 1e-9).sum())
-        solution = np.linalg.lstsq(a, b, rcond=None)[0]
-        free = np.asarray((np.abs(vectors[rank:]) > _TOLERANCE).sum(axis=0) > 0)
-        return solution, free, "" if np.abs(a @ solution - b).max(initial=0.0) < _TOLERANCE else self._culprit(a, b)
-
-    def _culprit(self, a: np.ndarray, b: np.ndarray) -> str:
-        """The first equation that contradicts those before it."""
-        for k in range(1, len(b) + 1):
-            x = np.linalg.lstsq(a[:k], b[:k], rcond=None)[0]
-            if np.abs(a[:k] @ x - b[:k]).max() > _TOLERANCE:
-                return self.rows[k - 1][2]
-        return "unknown"
+    def settle(self) -> None:
+        """A hyperparameter that may have any degree has none."""
+        for index in self.hypers.values():
+            if self.equations.value(index) is None:
+                self._fixed(index, 0.0, "free hyperparameter")
 
     def _fixed(self, index: int, value: float, why: str) -> None:
-        self.rows.append(({index: 1.0}, value, why))
+        self.equations.add({index: 1.0}, value, why)
 
     def _equal(self, a: int, b: int, why: str) -> None:
-        if a != b:
-            self.rows.append(({a: 1.0, b: -1.0}, 0.0, why))
+        if a != b and not self._is_zero(a) and not self._is_zero(b):
+            self.equations.add({a: 1.0, b: -1.0}, 0.0, why)
 
     def _leaf(self, index: int, node: Node) -> None:
         name = str(node.ref)
@@ -139,12 +114,17 @@ class _System:
             if self.priors[name] != "scale":
                 self._fixed(index, 0.0, f"hyperparameter {name}")
         elif node.op == "const":
-            if node.ref != 0.0:  # zero has every degree
+            if not self._is_zero(index):
                 self._fixed(index, 0.0, f"constant {node.ref:g}")
         elif node.op == "input" and name not in _FREE_INPUTS:
             known = self.evaluated.get(name) or _INPUTS.get(name, (0.0, 0.0))
             if name not in self.evaluated or self.evaluated[name] is not None:
                 self._fixed(index, known[self.column], f"input {name}")
+
+    def _is_zero(self, index: int) -> bool:
+        """Zero has every degree, a different one at each of its uses."""
+        node = self.flow.nodes[index]
+        return node.op == "const" and node.ref == 0.0
 
     def _number(self, index: int) -> float | None:
         """A constant, or a hyperparameter without units at its default."""
@@ -158,15 +138,13 @@ class _System:
         if node.op in _SHAPE_ONLY:
             self._fixed(index, 0.0, node.op)
         elif node.op == "where":
-            for arg in args[1:]:  # a number in one branch guards a special case, such as a norm of zero
-                if self.flow.nodes[arg].op != "const":
-                    self._equal(arg, index, "where")
+            self._where(index, args)
         elif node.op == "lerp":
             self._fixed(args[2], 0.0, "lerp")
             self._equal(args[0], index, "lerp")
             self._equal(args[1], index, "lerp")
         elif node.op == "pow" and (power := self._number(args[1])) is not None:
-            self.rows.append(({index: 1.0, args[0]: -power}, 0.0, "pow"))
+            self.equations.add({index: 1.0, args[0]: -power}, 0.0, "pow")
         elif node.op == "store":
             self._equal(args[0], index, "store")
             self._equal(args[2], index, "store")
@@ -180,10 +158,28 @@ class _System:
         else:
             self._product(index, node)
 
+    def _where(self, index: int, args: tuple[int, ...]) -> None:
+        """Both branches and the value agree; but a condition may decide, and a number where something is 0 guards a special case."""
+        condition, then, otherwise = args
+        known = self._number(condition)
+        if known is not None and self.flow.nodes[condition].op == "const":
+            self._equal(then if known else otherwise, index, "where")
+            return
+        self._equal(then, index, "where")
+        if self.flow.nodes[otherwise].op != "const" or self._decides(condition):
+            self._equal(otherwise, index, "where")
+
+    def _decides(self, index: int) -> bool:
+        """Whether a condition is 0 in ordinary cases too, being made of comparisons and not of sizes."""
+        node = self.flow.nodes[index]
+        if node.op in _DECISIONS or node.op not in OPS:
+            return node.op in _DECISIONS or (node.op == "input" and node.ref == "t")
+        return OPS[node.op].tier == "E" and any(self._decides(arg) for arg in node.args)
+
     def _product(self, index: int, node: Node) -> None:
         terms = {index: 1.0}
         for arg, power in zip(node.args, OPS[node.op].units, strict=True):
             terms[arg] = terms.get(arg, 0.0) - float(power)
             if power == 0 and node.op in ("debias", "quantile", "global_quantile", "recall"):
                 self._fixed(arg, 0.0, node.op)
-        self.rows.append((terms, 0.0, node.op))
+        self.equations.add(terms, 0.0, node.op)
