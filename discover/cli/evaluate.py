@@ -38,6 +38,8 @@ class Evaluate:
     """Seed of everything random."""
     workers: Annotated[int | None, arg(metavar="INT")] = None
     """Worker processes, one core each; one for each core if not given."""
+    diagnose: bool = False
+    """Also train each tuned rule once more and show curvature along its path and how far it moves each layer."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """The run folder; runs/evaluate-N if not given."""
     json: bool = False
@@ -55,7 +57,7 @@ class Evaluate:
         if self.out is not None:
             check_new_run(self.out)
         folder = self.out if self.out is not None else new_run_folder("evaluate")
-        return measure(config, folder, "evaluate", workers, self.json)
+        return measure(config, folder, "evaluate", workers, self.json, self.diagnose)
 
 
 def configure(preset: str, rules: Sequence[str], tasks: Sequence[str], seeds: int | None, steps: int | None, seed: int) -> EvaluationConfig:

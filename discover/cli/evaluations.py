@@ -22,8 +22,8 @@ KINDS = ("evaluate", "leaderboard")
 """Kinds of runs that are evaluations."""
 
 
-def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_object: bool) -> int:
-    """Say how long it will take, do it, and report."""
+def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_object: bool, diagnose: bool = False) -> int:
+    """Say how long it will take, do it, and report; `diagnose` says why each rule does what it does, too."""
     from discover.evaluate.run import estimate_seconds, run
 
     count = len(config.rules) * len(config.tasks) * len(config.protocol.schedules)
@@ -36,6 +36,8 @@ def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_
     def job(events: Events) -> None:
         run(config, folder, kind, events, workers)
         _publish(folder)
+        if diagnose:
+            _diagnose(folder, config, events)
 
     return perform(folder, as_object, job)
 
@@ -55,6 +57,17 @@ def report_again(folder: Path, as_object: bool) -> None:
     """Report a finished run, and write its files in case it was stopped before it could."""
     _publish(folder)
     report(folder, as_object)
+
+
+def _diagnose(folder: Path, config: EvaluationConfig, events: Events) -> None:
+    """Follow each rule at the better schedule."""
+    from discover.diagnose.record import diagnose_cells
+    from discover.evaluate.run import cells_of
+    from discover.evaluate.table import better
+
+    with RunStore.open(folder, readonly=True) as store:
+        cells = cells_of(store)
+    diagnose_cells(folder, config, better(cells), events)
 
 
 def _publish(folder: Path) -> None:
@@ -87,6 +100,8 @@ def perform(folder: Path, as_object: bool, job: Callable[[Events], object]) -> i
 
 def report(folder: Path, as_object: bool) -> None:
     """Print the table of a run, finished or not, as tables or as one JSON object."""
+    from discover.cli.diagnoses import show
+    from discover.diagnose import record
     from discover.evaluate.protocol import EvaluationConfig
     from discover.evaluate.run import cells_of
     from discover.evaluate.table import better
@@ -97,13 +112,15 @@ def report(folder: Path, as_object: bool) -> None:
     if info.kind == "leaderboard" and info.status == "finished":
         report_leaderboard(folder, info, cells, as_object)
         return
-    best = better(cells)
+    best, diagnoses = better(cells), record.load(folder)
     if as_object:
         shared = {"run": str(folder), "status": info.status, "config": info.config}
+        shared |= {"diagnostics": diagnoses} if diagnoses else {}
         output.print_json({**shared, "results": [row(cell) for cell in best], "cells": [cell.to_json() for cell in cells]})
         return
     for task in config.tasks:
         print_task(config, task.spec, [cell for cell in best if cell.task == task.spec])
+    show(diagnoses)
     if info.status != "finished":
         output.print_text(f"{folder} is {info.status}: cells that are missing are not measured yet")
 
