@@ -14,6 +14,7 @@ from tasks.splits import refuse_held_out
 
 ESTIMATOR_NAMES = ("backprop", "es_single", "forward", "full_es", "guided_es", "noise_reuse", "pes", "truncated_es")
 SCHEDULES = ("constant", "cosine")
+JUDGED = ("train", "valid")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class MetaConfig:
     """Outer steps over which the longest length grows from the shortest one; 0 allows all lengths from the start."""
     schedule: str = "constant"
     """Schedule of the inner learning rate over an episode."""
+    judged: str = "train"
+    """Split of the data whose loss theta is judged by."""
     parametrisation: str = "sp"
     """How networks and steps are scaled with the width, see `search_space.mup`."""
     disguise_weights: float = 0.0
@@ -78,6 +81,7 @@ class MetaConfig:
         refuse_held_out(spec.partition("?")[0].replace("-", "_") for spec in (*self.tasks, *self.validation))
         _require(bool(self.tasks), "a run needs at least one task")
         _require(self.estimator in ESTIMATOR_NAMES, f"unknown estimator {self.estimator!r}, allowed: {', '.join(ESTIMATOR_NAMES)}")
+        _require(self.judged in JUDGED, f"unknown split {self.judged!r}, allowed: {', '.join(JUDGED)}")
         _require(self.schedule in SCHEDULES, f"unknown schedule {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
         known = ("sp", "ntp", "mup")
         _require(self.parametrisation in known, f"unknown parametrisation {self.parametrisation!r}, allowed: {', '.join(known)}")

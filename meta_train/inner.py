@@ -1,7 +1,8 @@
 """The inner problem of meta-training: a learned optimizer trains networks of one task family.
 
 The meta-loss of an inner step is the logarithm of the training loss on a fresh minibatch relative to the first one, between FLOOR and
-CEILING: families of all scales then count alike, and a training that blew up is as bad as it can be without being infinite.
+CEILING: families of all scales then count alike, and a training that blew up is as bad as it can be without being infinite. Judged on
+validation data instead, theta also learns not to fit wrong labels and the noise of minibatches.
 """
 
 from __future__ import annotations
@@ -87,6 +88,26 @@ class TaskProblem:
     def _transform(self, theta: PyTree, task: Task, episode: Episode, t: jax.Array) -> optax.GradientTransformationExtraArgs:
         rate = self.optimizer.rate * self.schedule.value(t, episode.length)
         return self.optimizer.transform(theta, learning_rate=rate, scales=self.family.scales(task), num_steps=episode.length)
+
+
+@dataclass(frozen=True)
+class ValidatedProblem(TaskProblem):
+    """The same, judged by the validation loss at the end of each truncation."""
+
+    def start(self, theta: PyTree, episode: Episode) -> Carry:
+        """Initial weights, the optimizer's state and the first validation loss."""
+        carry = super().start(theta, episode)
+        return carry._replace(first=self._validation(episode, carry.params))
+
+    def judge(self, episode: Episode, carry: Carry) -> jax.Array:
+        """The logarithm of the validation loss relative to the first one: f32[]."""
+        return _normalised(self._validation(episode, carry.params), carry.first)
+
+    def _validation(self, episode: Episode, hidden: PyTree) -> jax.Array:
+        task, disguise = self._task(episode)
+        key = derive(episode.key, _FIRST)
+        loss = task.loss(jax.tree.map(jnp.multiply, hidden, disguise.weights), task.batch(key, "valid"), derive(key, 0))
+        return _above_optimum(task, loss)
 
 
 def _above_optimum(task: Task, loss: jax.Array) -> jax.Array:

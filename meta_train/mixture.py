@@ -15,7 +15,7 @@ from meta_train.config import MetaConfig
 from meta_train.contracts import LearnedOptimizer
 from meta_train.estimators.contracts import Info
 from meta_train.estimators.registry import make
-from meta_train.inner import TaskProblem
+from meta_train.inner import TaskProblem, ValidatedProblem
 from meta_train.parametrised import Parametrised
 from meta_train.problem import PyTree
 from meta_train.sharding import make_step, place, place_state
@@ -85,7 +85,8 @@ def longest(config: MetaConfig, step: int) -> int:
 
 
 def _member(config: MetaConfig, optimizer: LearnedOptimizer, spec: str) -> Member:
-    problem = TaskProblem(
+    kind = ValidatedProblem if config.judged == "valid" else TaskProblem
+    problem = kind(
         Parametrised(load(spec), config.parametrisation),
         optimizer,
         shortest=config.shortest,

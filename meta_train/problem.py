@@ -7,7 +7,7 @@ from start to end and measures them; this one stops and goes on, and is differen
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,16 @@ class InnerProblem(Protocol):
     def step(self, theta: PyTree, episode: Episode, carry: PyTree, t: jax.Array) -> tuple[PyTree, jax.Array]: ...
 
 
+@runtime_checkable
+class Judged(Protocol):
+    """An inner problem whose theta is judged at the end of each truncation, not by the losses on the way.
+
+    judge(episode, carry) -> f32[]: counts for each step of the truncation.
+    """
+
+    def judge(self, episode: Episode, carry: PyTree) -> jax.Array: ...
+
+
 def unroll(
     problem: InnerProblem, theta: PyTree, episode: Episode, carry: PyTree, t: jax.Array, steps: int | jax.Array
 ) -> tuple[PyTree, jax.Array]:
@@ -51,9 +61,14 @@ def unroll(
         carry, loss = problem.step(theta, episode, carry, t + k)
         return carry, total + jnp.where(t + k < episode.length, loss, 0.0)
 
-    if not isinstance(steps, int):
-        return jax.lax.fori_loop(0, steps, one, (carry, jnp.zeros(())))
-    return jax.lax.scan(lambda state, k: (one(k, state), None), (carry, jnp.zeros(())), jnp.arange(steps, dtype=jnp.int32))[0]
+    begin = (carry, jnp.zeros(()))
+    if isinstance(steps, int):
+        carry, total = jax.lax.scan(lambda state, k: (one(k, state), None), begin, jnp.arange(steps, dtype=jnp.int32))[0]
+    else:
+        carry, total = jax.lax.fori_loop(0, steps, one, begin)
+    if isinstance(problem, Judged):
+        total = counted(episode, t, steps) * problem.judge(episode, carry)
+    return carry, total
 
 
 def counted(episode: Episode, t: jax.Array, steps: int | jax.Array) -> jax.Array:
