@@ -1,7 +1,7 @@
 """The page docs/tasks.md: every task family, and what was checked of it, measured now: `python -m benchmarks.families [NAME …]`.
 
 Families that take long to compile are in a small form, which the page states. About 6 minutes on one core; names measure only those and
-print, without writing the page.
+print, without writing the page; `--page` rewrites what is not measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.batch import TaskBatch
+from tasks.external import SOURCES
 from tasks.registry import BUILTINS, installed, names
 from tasks.splits import use_of
 from tests.tasks import family_checks as checks
@@ -149,7 +150,8 @@ def describe(name: str) -> str:
     fixed = ", ".join(f"{key} {value}" for key, value in entry.fixed.items())
     defaults = {field.name: field.default for field in fields(family)}
     parameters = ", ".join(f"{key} {defaults[key]}" for key in entry.parameters)
-    needs = f"`discover data {entry.needs}`" if entry.needs else "installed"
+    source = SOURCES[entry.needs] if entry.needs else None
+    needs = "installed" if source is None else f"`discover data {entry.needs}`" if source.origin else f"your {source.files[0]}"
     return f"| `{name}` | {text}{f' Here: {fixed}.' if fixed else ''} | {needs} | {use_of(name)} | {parameters} |"
 
 
@@ -159,8 +161,16 @@ def catalogue() -> str:
     return "\n".join([HEAD, head, *map(describe, names())])
 
 
+def recorded() -> str:
+    """The measured part of the page."""
+    return MEASURED + PAGE.read_text(encoding="utf-8").partition(MEASURED)[2]
+
+
 def main() -> None:
-    """Measure, print one table, write the page."""
+    """Measure, print one table, write the page; `--page` rewrites only what is not measured."""
+    if sys.argv[1:] == ["--page"]:
+        PAGE.write_text(f"{catalogue()}\n{recorded()}", encoding="utf-8")
+        return
     chosen = sys.argv[1:] or installed()
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     print("\n".join(lines), flush=True)
@@ -172,7 +182,7 @@ def main() -> None:
         print(lines[-1], flush=True)
     print(f"\n{len(chosen) - len(missed)} of {len(chosen)} families meet every bar" + (f"; missed: {', '.join(missed)}" if missed else ""))
     if not sys.argv[1:]:
-        PAGE.write_text("\n".join([catalogue(), MEASURED, *lines]) + "\n", encoding="utf-8")
+        PAGE.write_text("\n".join([catalogue() + "\n" + MEASURED, *lines]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
