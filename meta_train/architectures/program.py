@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,8 +101,8 @@ def free(hyper: Hyper, value: float) -> float:
     """A hyperparameter as an unbounded number."""
     if hyper.prior == "unit":
         rest = min(max(1.0 - value, 1e-7), 1.0 - 1e-7)
-        return float(jnp.log(rest / (1.0 - rest)))
-    return float(jnp.log(max(value, _SMALLEST))) if hyper.prior == "scale" else value
+        return math.log(rest / (1.0 - rest))
+    return math.log(max(value, _SMALLEST)) if hyper.prior == "scale" else value
 
 
 def bound(hyper: Hyper, value: jax.Array) -> jax.Array:
