@@ -13,7 +13,7 @@ from typing import Any
 from discover.cores import visible_cores
 from discover.errors import JobError, UserError
 from discover.evaluate.jobs import Job, failed_cell, jobs
-from discover.evaluate.protocol import EvaluationConfig
+from discover.evaluate.protocol import EvaluationConfig, TaskPlan
 from discover.evaluate.table import Cell, table
 from discover.events import Events, Progress, ignore
 from discover.executor import Executor, Outcome, ProcessExecutor
@@ -22,8 +22,8 @@ from discover.store import RunStore
 KINDS = ("evaluate", "leaderboard")
 WORKER = "discover.evaluate.jobs:start_worker"
 JOB = "discover.evaluate.jobs:run_job"
-OVERHEAD = 1.5
-"""Evaluations and compilation beside the steps, as a factor of the steps' time in the first estimate."""
+COMPILATION = 30.0
+"""Seconds of compilation and tracing for each task, in the first estimate."""
 
 
 def run(
@@ -60,8 +60,12 @@ def seconds_of_work(store: RunStore) -> float:
 
 def estimate_seconds(config: EvaluationConfig, workers: int) -> float:
     """Rough wall seconds of a run, from the stored time of a step of each task."""
-    trainings = len(config.rules) * len(config.protocol.schedules) * config.protocol.trainings
-    return OVERHEAD * sum(trainings * task.steps * task.microseconds * 1e-6 for task in config.tasks) / workers
+    return (sum(len(config.rules) * _rule_seconds(config, task) for task in config.tasks) + COMPILATION * len(config.tasks)) / workers
+
+
+def _rule_seconds(config: EvaluationConfig, task: TaskPlan) -> float:
+    """Rough seconds of one rule on one task, all schedules."""
+    return len(config.protocol.schedules) * config.protocol.trainings * task.steps * task.microseconds * 1e-6
 
 
 def _complete(config: EvaluationConfig, store: RunStore, events: Events, workers: int | None) -> list[Cell]:
@@ -121,9 +125,7 @@ class _Left:
         return Progress("cells", self.total - len(self.open), self.total, "jobs", self._seconds_left(), None, self.note)
 
     def _seconds_left(self) -> float:
-        protocol = self.config.protocol
         total = 0.0
         for job in self.open.values():
-            guess = OVERHEAD * len(protocol.schedules) * protocol.trainings * job.task.steps * job.task.microseconds * 1e-6
-            total += len(job.rules) * self.seconds.get(job.task.spec, guess)
+            total += len(job.rules) * self.seconds.get(job.task.spec, _rule_seconds(self.config, job.task))
         return total / self.workers

@@ -81,7 +81,7 @@ def test_progress_counts_jobs_and_says_what_is_left(tmp_path: Path):
     seen = []
     run(CONFIG, tmp_path / "run", events=seen.append, workers=1)
     assert [event.done for event in seen] == [0, 1, 2, 3, 4] and seen[0].total == 4
-    assert seen[0].seconds_left == pytest.approx(estimate_seconds(CONFIG, 1)) and seen[-1].seconds_left == 0
+    assert 0 < seen[0].seconds_left < estimate_seconds(CONFIG, 1) and seen[-1].seconds_left == 0
 
 
 def test_a_leaderboard_writes_its_files_and_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
