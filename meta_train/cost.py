@@ -30,4 +30,5 @@ def flops_per_param(optimizer: LearnedOptimizer, shape: tuple[int, ...] = SHAPE)
         return tx.update(g, tx.init(p), p)
 
     analysis = jax.jit(update).lower(theta, param, param).cost_analysis()
+    assert analysis is not None
     return float(analysis["flops"]) / math.prod(shape)
