@@ -44,9 +44,10 @@ def main(figure: Path | None) -> None:
     for spec, rate in LEARNED.items():
         learned = load_optimizer(spec)
         subjects[spec] = learned_subject(learned, learned.init(jax.random.key(0)), rate)
-    program, rate = random_homogeneous(seed=0)
-    print(to_text(program), f"degree {width_rule(program).gradient.update:g}, learning rate {rate:g}", flush=True)
-    subjects["random program"] = rule_subject(program, rate)
+    for title, known in (("random program", ()), ("random, other degree", (0.0, 1.0))):
+        program, rate = random_homogeneous(0, known)
+        print(to_text(program), f"degree {width_rule(program).gradient.update:g}, learning rate {rate:g}", flush=True)
+        subjects[title] = rule_subject(program, rate)
     drawn: dict[str, CoordinateCheck] = {}
     good = True
     for name, subject in subjects.items():
@@ -64,10 +65,10 @@ def report(name: str, checks: dict[str, CoordinateCheck], seconds: float) -> boo
     """Print slopes after each step; whether the bars are kept."""
     slopes = {p: [check.slopes(k) for k in range(STEPS)] for p, check in checks.items()}
     for p, rows in slopes.items():
-        print(f"{name:15s} {p:4s}", "  ".join("/".join(f"{s:+.3f}" for s in row.values()) for row in rows))
+        print(f"{name:21s} {p:4s}", "  ".join("/".join(f"{s:+.3f}" for s in row.values()) for row in rows))
     worst = max(abs(s) for row in slopes["mup"] for s in row.values())
     first = slopes["sp"][0]["output"]
-    print(f"{name:15s} worst under muP {worst:.3f}, SP's first step {first:.2f}, {seconds:.0f} CPU s", flush=True)
+    print(f"{name:21s} worst under muP {worst:.3f}, SP's first step {first:.2f}, {seconds:.0f} CPU s", flush=True)
     return worst <= BAR and first > SP_BAR
 
 
@@ -78,16 +79,17 @@ def calibrated(program: Program) -> float | None:
     return float(tiny * MOVE / moved) if np.isfinite(moved) and moved > 0 else None
 
 
-def random_homogeneous(seed: int) -> tuple[Program, float]:
+def random_homogeneous(seed: int, excluded: tuple[float, ...]) -> tuple[Program, float]:
     """The first random program of at least six live primitives and a slot that is homogeneous in the gradient and trains the base network.
 
-    Its learning rate, of either sign, moves the hidden layer by MOVE at the first step, at the smallest width.
+    Programs of `excluded` degrees are passed over. Its learning rate, of either sign, moves the hidden layer by MOVE at the first step,
+    at the smallest width.
     """
     rng = Random(seed)
     while True:
         program = parse_program(random_text(rng))
         flow = dataflow(program)
-        if width_rule(program).gradient.update is None or not flow.slots or flow.statements < 6:
+        if width_rule(program).gradient.update in (None, *excluded) or not flow.slots or flow.statements < 6:
             continue
         rate = calibrated(program)
         for signed in (rate, -rate) if rate else ():

@@ -1,12 +1,13 @@
 """Root mean squares over widths of the normalised features that learned optimizers read, for the hidden matrix of the coordinate check.
 
 The published 39-feature network keeps epsilons (1e-5, 1e-6, 1e-8) beside gradients that shrink with width, so that its features shrink,
-too, unless gradients are scaled. Used by `benchmarks.coordinate`.
+too, unless gradients are scaled. Used by `benchmarks.coordinate`;
+`python -m benchmarks.feature_sizes` prints it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 from meta_train.architectures import scale_free, small_fc
 from meta_train.features import FACTORED_DECAYS, MOMENTUM_DECAYS, SECOND_DECAYS, accumulate, published_features, start
 from meta_train.mup import network
+from meta_train.mup.coordinate_check import WIDTHS
 from search_space.mup import optimizer, scale_init
 
 STEPS, RATE = 10, 0.01
@@ -37,22 +39,23 @@ def feature_report(widths: Sequence[int], bar: float) -> bool:
 
 
 def sizes(width: int, base: int) -> dict[str, np.ndarray]:
-    """RMS of each feature after STEPS steps of Adam under muP, by form."""
-    gradients, weights = hidden_gradients(width, base)
-    scaled = [g * (width / base) for g in gradients]
+    """RMS of each feature after STEPS steps of Adam under muP, by form; over more seeds where a matrix has fewer entries."""
     forms = {
-        "small_fc, gradients plain": (published, gradients),
-        "small_fc, gradients scaled": (published, scaled),
-        "scale_free, gradients plain": (ours, gradients),
-        "scale_free, gradients scaled": (ours, scaled),
+        "small_fc, gradients plain": (jax.jit(published), 1.0),
+        "small_fc, gradients scaled": (jax.jit(published), width / base),
+        "scale_free, gradients plain": (jax.jit(ours), 1.0),
+        "scale_free, gradients scaled": (jax.jit(ours), width / base),
     }
-    return {name: np.asarray(jax.jit(form)(gs, weights), np.float64) for name, (form, gs) in forms.items()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in forms}
+    for gradients, weights in hidden_gradients(width, base, seeds=max(1, 1024 // width)):
+        for name, (form, factor) in forms.items():
+            found[name].append(np.asarray(form([g * factor for g in gradients], weights), np.float64))
+    return {name: np.sqrt(np.mean(np.square(rows), axis=0)) for name, rows in found.items()}
 
 
-def hidden_gradients(width: int, base: int) -> tuple[list[jax.Array], jax.Array]:
-    """Gradients of the hidden matrix at each step, and its last value."""
+def hidden_gradients(width: int, base: int, seeds: int) -> Iterator[tuple[list[jax.Array], jax.Array]]:
+    """Gradients of the hidden matrix at each step, and its last value, for each seed."""
     info = network.metadata(width, base)
-    params = scale_init(network.init(jax.random.key(0), width), info)
     tx = optimizer("adam", RATE, info)
     grad = jax.grad(network.losses().loss)
 
@@ -62,11 +65,13 @@ def hidden_gradients(width: int, base: int) -> tuple[list[jax.Array], jax.Array]
         updates, state = tx.update(grads, state, params)
         return jax.tree.map(jnp.add, params, updates), state, grads["hidden"]["w"]
 
-    state, found = tx.init(params), []
-    for x, y in zip(*network.images(jax.random.key(1), STEPS), strict=True):
-        params, state, g = step(params, state, x, y)
-        found.append(g)
-    return found, params["hidden"]["w"]
+    for seed in range(seeds):
+        params = scale_init(network.init(jax.random.key(seed), width), info)
+        state, found = tx.init(params), []
+        for x, y in zip(*network.images(jax.random.key(1000 + seed), STEPS), strict=True):
+            params, state, g = step(params, state, x, y)
+            found.append(g)
+        yield found, params["hidden"]["w"]
 
 
 def published(gradients: list[jax.Array], weights: jax.Array) -> jax.Array:
@@ -97,4 +102,4 @@ def mean_squares(features: Sequence[jax.Array]) -> jax.Array:
 
 
 if __name__ == "__main__":
-    feature_report((64, 128, 256), 0.1)
+    feature_report(WIDTHS, 0.1)

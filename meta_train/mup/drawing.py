@@ -25,15 +25,21 @@ def draw_checks(checks: Mapping[str, CoordinateCheck], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_transfer(curves: Mapping[str, Mapping[int, np.ndarray]], rates: np.ndarray, path: Path, ylabel: str = "training loss") -> None:
-    """Loss against learning rate: axes for each title, a line for each width."""
+def draw_transfer(
+    curves: Mapping[str, Mapping[int, np.ndarray]],
+    rates: np.ndarray,
+    path: Path,
+    ylabel: str = "training loss",
+    xlabel: str = "learning rate",
+) -> None:
+    """Loss against learning rate: axes for each title, a line for each width, a star at its best."""
     figure, axes = _axes(1, len(curves))
     for axis, (title, lines) in zip(axes[0], curves.items(), strict=True):
         for width, losses in lines.items():
             line = axis.plot(rates, losses, "o-", markersize=3, label=f"width {width}")[0]
             best = int(np.nanargmin(losses))
             axis.plot(rates[best], losses[best], "*", color=line.get_color(), markersize=11)
-        axis.set(xscale="log", yscale="log", xlabel="learning rate", title=title)
+        axis.set(xscale="log", yscale="log", xlabel=xlabel, title=title)
     axes[0][0].set_ylabel(ylabel)
     axes[0][0].legend(fontsize=7)
     _save(figure, path)

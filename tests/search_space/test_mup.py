@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +20,7 @@ from search_space.reference import Reference
 from search_space.width import fold, width_rule
 
 M = 4.0
+PAGE = Path(__file__).parents[2] / "docs" / "mup.md"
 
 
 class Info(NamedTuple):
@@ -207,3 +210,8 @@ def test_mistakes_are_one_line(action: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         action()
     assert "\n" not in str(error.value)
+
+
+def test_the_page() -> None:
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 10 and found.failed == 0
