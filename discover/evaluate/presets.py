@@ -57,8 +57,8 @@ QUICK_RULES = (
 MORE_RULES = (
     "accsgd", "adabelief", "adabound", "adadelta", "adalayer", "adamax", "adamp", "adan", "ademamix", "adopt", "aggmo", "amsgrad",
     "beta_normalized_gd", "cautious_adamw", "cautious_lion", "clipped_sgd", "dadapt_adam", "diffgrad", "dog", "dowg", "fadam", "grams",
-    "laprop", "lars", "madgrad", "novograd", "optimistic_gradient", "prodigy", "qhadam", "qhm", "radam", "sam", "schedule_free_adamw", "sgd_sai", "sgdp",
-    "sign_sgd", "sm3", "yogi",
+    "laprop", "lars", "madgrad", "novograd", "optimistic_gradient", "prodigy", "qhadam", "qhm", "radam", "sam", "schedule_free_adamw",
+    "sgd_sai", "sgdp", "sign_sgd", "sm3", "yogi",
 )  # fmt: skip
 MATRIX_RULES = ("muon", "scion", "soap", "shampoo", "kron", "spectral_descent")
 """Rules that act on whole matrices; each needs a compilation for each task."""
