@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discover.calibrate.statistics import LEVEL, centred, pearson, resamples
+from discover.calibrate.statistics import central, centred, pearson, resamples
 
 
 def consensus(losses: np.ndarray) -> np.ndarray:
-    """Mean rank over tasks, from losses [D, R]: f64[R], lower is better."""
-    return centred(losses).mean(axis=0)
+    """Mean rank over tasks, from losses [D, …, R]: f64[…, R], lower is better; multiples of 1/2 over D, so that equal ones are equal."""
+    return np.round(centred(losses).mean(axis=0), 9)
 
 
 def predicts(cheap: np.ndarray, target: np.ndarray) -> float:
     """Correlation of a set's mean ranks (losses [F, R]) with the ranks of the target f64[R]."""
-    return pearson(centred(consensus(cheap)), centred(target))
+    return float(pearson(centred(consensus(cheap)), centred(target)))
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,13 @@ class Predictor:
 
 def predictors(names: Sequence[str], cheap: np.ndarray, dear: np.ndarray, *, replicates: int = 1000, seed: int = 0) -> list[Predictor]:
     """Every cheap task by how well it predicts the dear ones, best first. A dear task's own ranks are taken on the same resampled rules."""
-    rules = cheap.shape[1]
-    drawn = resamples(rules, replicates, seed)
-    goals = [consensus(dear[:, some]) for some in drawn]
+    count = cheap.shape[1]
+    drawn = np.vstack([np.arange(count), resamples(count, replicates, seed)])  # all rules first: the figure itself
+    goals = centred(consensus(dear[:, drawn]))
     found = []
     for name, losses in zip(names, cheap, strict=True):
-        values = [predicts(losses[None, some], goal) for some, goal in zip(drawn, goals, strict=True)]
-        low, high = np.quantile(values, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-        found.append(Predictor(name, predicts(losses[None], consensus(dear)), float(low), float(high)))
+        values = pearson(centred(losses[drawn]), goals)
+        found.append(Predictor(name, float(values[0]), *central(values[1:])))
     return sorted(found, key=lambda p: -p.correlation)
 
 
@@ -53,7 +52,7 @@ def forward(cheap: np.ndarray, dear: np.ndarray, most: int) -> list[int]:
     best = -np.inf
     while len(chosen) < min(most, len(cheap)):
         sums = centred(np.round(votes + votes[chosen].sum(axis=0), 9))  # ranks are multiples of 1/2: equal sums stay equal
-        scores = [-np.inf if i in chosen else pearson(sums[i], target) for i in range(len(cheap))]
+        scores = np.where(np.isin(np.arange(len(cheap)), chosen), -np.inf, pearson(sums, target))
         place = int(np.argmax(scores))
         if scores[place] <= best:
             break
@@ -78,7 +77,10 @@ class Choice:
 
 
 def choose(names: Sequence[str], cheap: np.ndarray, dear: np.ndarray, *, most: int = 4, replicates: int = 200, seed: int = 0) -> Choice:
-    """The set by forward selection, judged by choosing again on resampled rules and predicting the rules that were not drawn."""
+    """The set by forward selection, judged by choosing again on resampled rules and predicting the rules that were not drawn.
+
+    Raises `ValueError` for so few rules or replicates that none was ever left out.
+    """
     count = cheap.shape[1]
     chosen = forward(cheap, dear, most)
     outside, together, times = [], [], np.zeros(len(cheap))
@@ -86,11 +88,12 @@ def choose(names: Sequence[str], cheap: np.ndarray, dear: np.ndarray, *, most: i
         rest = np.setdiff1d(np.arange(count), some)
         again = forward(cheap[:, some], dear[:, some], most)
         times[again] += 1
-        if len(rest) >= 3:
+        if len(rest) >= 2:
             outside.append(predicts(cheap[again][:, rest], consensus(dear[:, rest])))
             together.append(predicts(cheap[:, rest], consensus(dear[:, rest])))
-    low, high = np.quantile(outside, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    if not outside:
+        raise ValueError(f"{count} rules and {replicates} replicates are too few to judge a choice")
     return Choice(
-        tuple(names[i] for i in chosen), predicts(cheap[chosen], consensus(dear)), float(np.mean(outside)), (float(low), float(high)),
+        tuple(names[i] for i in chosen), predicts(cheap[chosen], consensus(dear)), float(np.mean(outside)), central(np.array(outside)),
         float(np.mean(together)), tuple(float(times[i] / replicates) for i in chosen),
     )  # fmt: skip

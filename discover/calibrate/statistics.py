@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata
+from scipy.stats import rankdata
 
 LEVEL = 0.95
 REPLICATES = 1000
@@ -46,41 +46,42 @@ def ranks(losses: np.ndarray) -> np.ndarray:
     return rankdata(np.nan_to_num(losses, nan=np.inf, posinf=np.inf), axis=-1)
 
 
-def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation; 0 where one side does not vary, which then predicts nothing."""
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 0 else 0.0
+def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlation over the last axis: f64[…]; 0 where one side does not vary, which then predicts nothing."""
+    a, b = a - a.mean(axis=-1, keepdims=True), b - b.mean(axis=-1, keepdims=True)
+    norm = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+    return np.where(norm > 0, (a * b).sum(axis=-1) / np.where(norm > 0, norm, 1.0), 0.0)
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of two f64[R]."""
+def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation over the last axis: f64[…]."""
     return pearson(ranks(a), ranks(b))
 
 
-def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's tau-b of two f64[R]; 0 where one side does not vary."""
-    first, second = ranks(a), ranks(b)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(kendalltau(first, second).statistic)  # type: ignore[attr-defined]
+def kendall(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b over the last axis: f64[…]; 0 where one side does not vary."""
+    first, second = (np.sign(r[..., :, None] - r[..., None, :]) for r in (ranks(a), ranks(b)))
+    norm = np.sqrt((first * first).sum(axis=(-1, -2)) * (second * second).sum(axis=(-1, -2)))
+    return np.where(norm > 0, (first * second).sum(axis=(-1, -2)) / np.where(norm > 0, norm, 1.0), 0.0)
 
 
-def prophecy(correlation: float, times: float) -> float:
+def prophecy(correlation: np.ndarray | float, times: float) -> np.ndarray:
     """Spearman and Brown: the reliability of a measurement `times` as long as one whose halves correlate so; at least 0."""
-    if correlation <= 0.0:
-        return 0.0
-    return times * correlation / (1.0 + (times - 1.0) * correlation)
+    there = np.maximum(correlation, 0.0)
+    return times * there / (1.0 + (times - 1.0) * there)
 
 
-def reliability(halves: np.ndarray, times: int) -> float:
-    """How well a ranking agrees with a repetition on other seeds, choice of rates included, in [0, 1]; from `Version.halves`."""
-    return prophecy(float(np.mean([spearman(a, b) for a, b in halves])), times)
+def reliability(halves: np.ndarray, times: int) -> np.ndarray:
+    """How well a ranking agrees with a repetition on other seeds, choice of rates included, in [0, 1]; from `Version.halves`.
+
+    `halves` f64[splits, 2, …, R] gives f64[…].
+    """
+    return prophecy(spearman(halves[:, 0], halves[:, 1]).mean(axis=0), times)
 
 
-def ceiling(first: float, second: float) -> float:
+def ceiling(first: np.ndarray | float, second: np.ndarray | float) -> np.ndarray:
     """The correlation that two rankings of these reliabilities show when the true ones are equal (correction for attenuation)."""
-    return float(np.sqrt(first * second))
+    return np.sqrt(np.multiply(first, second))
 
 
 @dataclass(frozen=True)
@@ -99,31 +100,28 @@ class Agreement:
 def agreement(cheap: Version, dear: Version, *, replicates: int = REPLICATES, seed: int = 0) -> Agreement:
     """Correlate the tuned losses of the same rules on two versions; rules are resampled for the intervals."""
     a, b = cheap.tuned(), dear.tuned()
-    halves_a, halves_b = cheap.halves(), dear.halves()
+    halves = [cheap.halves(), dear.halves()]
+    drawn = np.vstack([np.arange(len(a)), resamples(len(a), replicates, seed)])  # all rules first: the figure itself
+    limits = [reliability(found[:, :, drawn], times) for found, times in halves]
+    figures = (spearman(a[drawn], b[drawn]), kendall(a[drawn], b[drawn]), ceiling(*limits))
+    values = [float(figure[0]) for figure in figures]
+    intervals = [central(figure[1:]) for figure in figures]
+    return Agreement(values[0], intervals[0], values[1], intervals[1], values[2], intervals[2], len(a))
 
-    def figures(rules: np.ndarray) -> tuple[float, float, float]:
-        limits = [reliability(halves[:, :, rules], times) for halves, times in (halves_a, halves_b)]
-        return spearman(a[rules], b[rules]), kendall(a[rules], b[rules]), ceiling(*limits)
 
-    found = figures(np.arange(len(a)))
-    drawn = np.array([figures(rules) for rules in resamples(len(a), replicates, seed)])
-    low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2], axis=0)
-    intervals = [(float(x), float(y)) for x, y in zip(low, high, strict=True)]
-    return Agreement(found[0], intervals[0], found[1], intervals[1], found[2], intervals[2], len(a))
+def central(values: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of replicates."""
+    low, high = np.quantile(values, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return float(low), float(high)
 
 
 def pooled(pairs: Sequence[tuple[Version, Version]], *, replicates: int = REPLICATES, seed: int = 0) -> tuple[float, float, float]:
     """Correlation of ranks within families, all families together, and its interval over rules (the same ones in all families)."""
-    tuned = [(cheap.tuned(), dear.tuned()) for cheap, dear in pairs]
-
-    def figure(rules: np.ndarray) -> float:
-        sides = [np.concatenate([centred(side[k][rules]) for side in tuned]) for k in (0, 1)]
-        return pearson(*sides)
-
-    count = len(tuned[0][0])
-    drawn = [figure(rules) for rules in resamples(count, replicates, seed)]
-    low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    return figure(np.arange(count)), float(low), float(high)
+    count = len(pairs[0][0].valid)
+    drawn = np.vstack([np.arange(count), resamples(count, replicates, seed)])
+    sides = [np.concatenate([centred(pair[k].tuned()[drawn]) for pair in pairs], axis=-1) for k in (0, 1)]
+    found = pearson(*sides)
+    return float(found[0]), *central(found[1:])
 
 
 def centred(losses: np.ndarray) -> np.ndarray:
