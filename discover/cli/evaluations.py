@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from discover.cli import INTERRUPTED, OK, output
-from discover.errors import JobError, UserError
+from discover.cli import output
+from discover.cli.runs import perform
 from discover.events import Events
-from discover.store import DATABASE, RunStore
+from discover.store import RunStore
 
 if TYPE_CHECKING:
     from discover.evaluate.protocol import EvaluationConfig
@@ -39,7 +38,7 @@ def measure(config: EvaluationConfig, folder: Path, kind: str, workers: int, as_
         if diagnose:
             _diagnose(folder, config, events)
 
-    return perform(folder, as_object, job)
+    return perform(folder, as_object, job, report)
 
 
 def resume(folder: Path, workers: int, as_object: bool) -> int:
@@ -50,7 +49,7 @@ def resume(folder: Path, workers: int, as_object: bool) -> int:
         continued(folder, events, workers)
         _publish(folder)
 
-    return perform(folder, as_object, job)
+    return perform(folder, as_object, job, report)
 
 
 def report_again(folder: Path, as_object: bool) -> None:
@@ -78,24 +77,6 @@ def _publish(folder: Path) -> None:
     with RunStore.open(folder, readonly=True) as store:
         if store.info().kind == "leaderboard":
             publish(folder, store.info(), cells_of(store))
-
-
-def perform(folder: Path, as_object: bool, job: Callable[[Events], object]) -> int:
-    """Do `job` in `folder` and report; after Ctrl-C report what is kept and how to continue, and return 130."""
-    try:
-        with output.progress() as events:
-            output.say(f"run folder: {folder}")
-            job(events)
-    except KeyboardInterrupt:
-        if (folder / DATABASE).exists():
-            with contextlib.suppress(UserError, JobError), RunStore.open(folder) as store:
-                store.set_status("interrupted")
-                store.fold()
-            report(folder, as_object)
-        output.say(f"interrupted; what is done is kept. Continue with: discover resume {folder}")
-        return INTERRUPTED
-    report(folder, as_object)
-    return OK
 
 
 def report(folder: Path, as_object: bool) -> None:
