@@ -33,6 +33,9 @@ def start_worker(plan: dict[str, Any]) -> None:
 
 def run_unit(payload: dict[str, Any]) -> list[dict[str, Any]]:
     """Measure a unit (its fields): for each rule its rates [L], valid and test [L][S], and seconds."""
+    import jax
+
+    jax.clear_caches()  # compiled programs of fifty versions would fill the memory
     unit = Unit(**{**payload, "rules": tuple(payload["rules"]), "centres": tuple(payload["centres"])})
     return [_measure(_plan(_worker[0]), unit, rule, unit.centres[i] if unit.centres else None) for i, rule in enumerate(unit.rules)]
 

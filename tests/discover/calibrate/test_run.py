@@ -68,7 +68,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeExecutor]:
 
 def test_the_plan_is_what_the_issue_asks_for() -> None:
     assert len(RULES) >= 25 and len(set(RULES)) == len(RULES)
-    assert len(FAMILIES) >= 25 and set(MEDIUM) == {f for f in FAMILIES if "medium" in FAMILIES[f]}
+    assert len(FAMILIES) >= 25 and set(MEDIUM) <= {f for f in FAMILIES if "medium" in FAMILIES[f]}
     for family, versions in FAMILIES.items():
         assert {"micro", "small"} <= set(versions) and use_of(family) is not None
         for version in versions.values():
@@ -85,11 +85,13 @@ def test_the_interpreter_holds_every_rule(rule: str) -> None:
 
 
 def test_more_time_buys_more() -> None:
-    short = plan_for(0.6, 2)
+    short = plan_for(0.4, 2)
     assert short.medium == MEDIUM and short.seeds >= 3
-    assert estimate_seconds(short, 2) <= 0.6 * 3600
+    assert estimate_seconds(short, 2) <= 0.4 * 3600
     long = plan_for(6, 2)
-    assert long.seeds >= short.seeds and estimate_seconds(short, 2) <= estimate_seconds(long, 2) <= 6 * 3600
+    assert (
+        long.seeds >= short.seeds and set(long.medium) > set(MEDIUM) and estimate_seconds(short, 2) <= estimate_seconds(long, 2) <= 6 * 3600
+    )
     assert plan_for(0.6, 1).seeds <= short.seeds
     for hours in (0.01, 0.0, -1.0, float("nan")):
         with pytest.raises(UserError, match="hours"):
@@ -175,6 +177,7 @@ class FakeTrainer:
 @pytest.mark.parametrize("centres", [(), (5.0, 6.0)])
 def test_a_unit_trains_around_the_best_coarse_rate_or_the_given_centre(monkeypatch: pytest.MonkeyPatch, centres: tuple[float, ...]) -> None:
     monkeypatch.setattr("discover.evaluate.measure.Trainer", FakeTrainer)
+    monkeypatch.setattr("jax.clear_caches", lambda: None)  # other tests in this process use theirs
     plan = replace(SMALL, rules=("sgd", "adamw"), seeds=2)
     start_worker(plan.to_json())
     found = run_unit(asdict(Unit("digits_mlp", "medium" if centres else "small", 0, plan.rules, centres)))
