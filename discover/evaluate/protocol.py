@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from discover.errors import UserError
+
 SCHEDULES = ("constant", "cosine")
 """No schedule; and linear warm-up, then half a cosine."""
 
@@ -101,7 +103,10 @@ class EvaluationConfig:
         return cls(**{**data, "rules": rules, "tasks": tasks, "protocol": protocol})
 
     def with_reference(self, text: str) -> EvaluationConfig:
-        """With the reference rule among the rules, last where it was not asked for."""
-        if self.protocol.reference in [rule.name for rule in self.rules]:
-            return self
+        """With the reference rule among the rules, last where it was not asked for. Raises `UserError` where another has its name."""
+        for rule in self.rules:
+            if rule.name == self.protocol.reference:
+                if rule.text != text:
+                    raise UserError(f"'{rule.name}' is the name of the rule that sets the target: give your rule another")
+                return self
         return replace(self, rules=(*self.rules, NamedRule(self.protocol.reference, text)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from discover.errors import UserError
 from discover.evaluate.presets import MATRIX_RULES, PRESETS, named_rules
 from discover.evaluate.protocol import EvaluationConfig, Protocol, TaskPlan
 from discover.evaluate.ranked import results
@@ -96,3 +98,12 @@ def test_presets_are_as_large_as_they_say():
 
 def test_a_configuration_survives_json():
     assert EvaluationConfig.from_json(CONFIG.to_json()) == CONFIG
+
+
+def test_the_target_rule_is_added_and_nothing_else_may_have_its_name():
+    target = named_rules(["adamw"])[0]
+    alone = EvaluationConfig(named_rules(["sgd"]), CONFIG.tasks)
+    assert [rule.name for rule in alone.with_reference(target.text).rules] == ["sgd", "adamw"]
+    assert CONFIG.with_reference(target.text) == CONFIG
+    with pytest.raises(UserError, match="'adamw' is the name of the rule that sets the target"):
+        replace(alone, rules=(replace(target, text=alone.rules[0].text),)).with_reference(target.text)
