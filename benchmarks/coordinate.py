@@ -3,7 +3,7 @@
 SGD, Adam, Lion, a learned optimizer with fresh weights and a random homogeneous program, whose learning rate is set at width 64 alone.
 Then the root mean square of every normalised feature of learned optimizers, with and without scaled gradients.
 Passes when every slope under muP is within ±0.05, SP's first step moves the outputs with slope above 0.5, and every feature of
-`scale_free`, and of the published network with scaled gradients, is within ±10 % of its mean over widths. About 6 CPU minutes.
+`scale_free` is within ±10 % of its mean over widths. About 6 CPU minutes.
 """
 
 from __future__ import annotations

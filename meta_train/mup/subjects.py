@@ -30,12 +30,16 @@ def rule_subject(rule: Program | RuleSet, learning_rate: Any, **hypers: Any) -> 
 
     Raises `RuleError` for a rule that asks for what the check does not make.
     """
-    if isinstance(rule, RuleSet) or width_rule(rule).shared:
+    if isinstance(rule, RuleSet):
         return optax_subject(optimizer(rule, learning_rate, **hypers))
     if unserved := [name for name in rule.queries if name in UNSERVED]:
         raise RuleError(f"rule '{rule.name}' asks for '{unserved[0]}', which the coordinate check does not make")
     if "u" in rule.queries:
         return lambda factors: _step(wrap(rule, _adam(learning_rate, factors), **hypers))
+    if shared := width_rule(rule).shared:
+        if rule.plan:
+            raise RuleError(f"rule '{rule.name}' cannot be scaled: one number for all tensors, '{shared}', depends on its learning rate")
+        return optax_subject(optimizer(rule, learning_rate, **hypers))
     extra = {"examples": float(network.BATCH)} if "examples" in rule.queries else {}
 
     def subject(factors: Any) -> TrainingStep:
