@@ -15,7 +15,7 @@ from discover.rank.cells import mean_score
 from discover.rank.results import Results
 from discover.rank.votes import borda, wins
 
-EXACT = 12
+EXACT = 10
 """Up to so many rules the order is exact (2^R · R steps)."""
 
 

@@ -28,6 +28,11 @@ def number(value: float | None, digits: int = 3, infinite: str = "∞") -> str:
     return f"{value:.{min(places, digits)}f}".replace("-", "−")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def rank(value: float) -> str:
     """A rank: whole where it is."""
     return "–" if math.isnan(value) else f"{round(value, 1):g}"

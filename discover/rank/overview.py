@@ -9,7 +9,7 @@ import numpy as np
 from discover.rank.advice import advise, safest
 from discover.rank.aggregate import AGGREGATIONS
 from discover.rank.charts import profile_chart, rank_chart
-from discover.rank.markup import Cell, interval, name, number, rank, ranks, section, table, text
+from discover.rank.markup import Cell, counted, interval, name, number, rank, ranks, section, table, text
 from discover.rank.profiles import area, cost_profile, steps_profile
 from discover.rank.report import Report
 
@@ -22,9 +22,9 @@ def headline(report: Report) -> str:
     first = max(report.order, key=lambda r: (wins[r], -report.order.index(r)))
     safe, count = safest(results)
     answer = (
-        f"Of {len(results.rules)} rules on {len(results.tasks)} tasks, all tuned with the same number of trials, "
+        f"Of {counted(len(results.rules), 'rule')} on {counted(len(results.tasks), 'task')}, all tuned with the same number of trials, "
         f"<b>{text(results.rules[first])}</b> is first by {wins[first]} of {len(winners)} ways to aggregate. "
-        f"The safest choice is <b>{text(safe)}</b>: the best rule, or not told from it, on {count} of {len(results.tasks)} tasks."
+        f"The safest choice is <b>{text(safe)}</b>: the best rule, or not told from it, on {count} of {counted(len(results.tasks), 'task')}."
     )
     tiles = [
         (results.rules[r], f"first by {AGGREGATIONS[n].title.lower()}: {number(float(estimates[n].score[r]))}")
