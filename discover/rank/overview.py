@@ -24,7 +24,7 @@ def headline(report: Report) -> str:
     answer = (
         f"Of {counted(len(results.rules), 'rule')} on {counted(len(results.tasks), 'task')}, all tuned with the same number of trials, "
         f"<b>{text(results.rules[first])}</b> is first by {wins[first]} of {len(winners)} ways to aggregate. "
-        f"The safest choice is <b>{text(safe)}</b>: the best rule, or not told from it, on {count} of {counted(len(results.tasks), 'task')}."
+        f"The safest choice is <b>{text(safe)}</b>: the best, or not told from it, on {count} of {counted(len(results.tasks), 'task')}."
     )
     tiles = [
         (results.rules[r], f"first by {AGGREGATIONS[n].title.lower()}: {number(float(estimates[n].score[r]))}")
