@@ -1,4 +1,4 @@
-"""What the literature says about optimizers, seen on these tasks: `python -m benchmarks.sanity [--workers N]`, about 6 minutes on one core.
+"""What the literature says about optimizers, seen on these tasks: `python -m benchmarks.sanity [PART …]`, about 8 minutes on one core.
 
 (a) Tuned SGD is clearly behind tuned Adam on a transformer that models text, and close to it on a convolutional network (Zhang et al.,
 arXiv:1912.03194; Kunstner et al., arXiv:2304.13960). (b) Lion gains on AdamW as the batch grows (Chen et al., arXiv:2302.06675). Everyone
@@ -24,10 +24,12 @@ from discover.interval import student_interval
 TRANSFORMER, CONVNET = "text_transformer?context=16", "digits_convnet"
 GAP_TASKS = (TaskPlan(TRANSFORMER, 300), TaskPlan(CONVNET, 300))
 BATCHES = {
-    "convnet": ("digits_convnet?batch=8", "digits_convnet?batch=256"),
+    "mlp": ("digits_mlp?batch=8", "digits_mlp?batch=512"),
+    "convnet": ("digits_convnet?batch=8", "digits_convnet?batch=128"),
     "transformer": ("text_transformer?context=16&batch=4", "text_transformer?context=16&batch=64"),
 }
 """Small and large batch, the same steps."""
+PARTS = ("gap", *BATCHES)
 Cells = Mapping[tuple[str, str], Cell]
 
 
@@ -65,22 +67,33 @@ def show(cells: Cells, task: str, rule: str, reference: str) -> tuple[float, flo
     return mean, low, high
 
 
-def main() -> None:
-    """Both comparisons, and whether they agree with the papers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=1)
-    workers = parser.parse_args().workers
+def adam_gap(workers: int) -> None:
+    """Part (a)."""
     cells = measure(("sgd", "momentum", "adam"), GAP_TASKS, workers)
     for rule in ("sgd", "momentum"):
         text, image = (show(cells, task, rule, "adam") for task in (TRANSFORMER, CONVNET))
         agrees = text[1] > 0 and image[0] < text[0]
-        print(f"{rule} behind adam on the transformer and less so on the convnet: {'agrees' if agrees else 'DOES NOT AGREE'}")
-    tasks = tuple(TaskPlan(spec, 150) for pair in BATCHES.values() for spec in pair)
-    cells = measure(("lion", "adamw"), tasks, workers)
-    for name, pair in BATCHES.items():
-        small, large = (show(cells, task, "lion", "adamw") for task in pair)
-        sure = "beyond the intervals" if large[2] < small[1] else "within the intervals"
-        print(f"lion gains with the batch on the {name}: {'agrees' if large[0] < small[0] else 'DOES NOT AGREE'}, {sure}")
+        print(f"{rule} behind adam on the transformer and less so on the convnet: {'agrees' if agrees else 'DOES NOT AGREE'}", flush=True)
+
+
+def batch_gap(name: str, workers: int) -> None:
+    """Part (b) on one network."""
+    cells = measure(("lion", "adamw"), tuple(TaskPlan(spec, 150) for spec in BATCHES[name]), workers)
+    small, large = (show(cells, task, "lion", "adamw") for task in BATCHES[name])
+    sure = "beyond the intervals" if large[2] < small[1] else "within the intervals"
+    print(f"lion gains with the batch on the {name}: {'agrees' if large[0] < small[0] else 'DOES NOT AGREE'}, {sure}", flush=True)
+
+
+def main() -> None:
+    """Each comparison, and whether it agrees with the papers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all if none is given")
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    for part in options.parts or PARTS:
+        if part not in PARTS:
+            parser.error(f"unknown part {part}, allowed: {', '.join(PARTS)}")
+        adam_gap(options.workers) if part == "gap" else batch_gap(part, options.workers)
 
 
 if __name__ == "__main__":
