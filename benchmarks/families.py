@@ -31,9 +31,9 @@ Written by `python -m benchmarks.families`; a test keeps the first table complet
 follow as `NAME?width=64&batch=32`. *Use* is what it may serve: a *search* may see it, *meta-validation* chooses among results, *held-out*
 families only report. `vary` 0 is the plain task, 1 the full range of configurations.
 
-Data that is not installed is looked for in the folder `DISCOVER_DATA`, else `~/.cache/optimizer-discovery/data`. `discover data` lists it and
-`discover data NAME` fetches it there; or put it there by hand: `NAME.npz` with `x_train`, `y_train`, `x_test`, `y_test`, the published
-files (`fashion_mnist/train-images-idx3-ubyte` …, gzipped or not; `cifar10/data_batch_1.bin` …), `newsgroups.txt`, `text.txt`.
+Data that is not installed is looked for in the folder `DISCOVER_DATA`, else `~/.cache/optimizer-discovery/data`. `discover data` lists
+it and `discover data NAME` fetches it there; or put it there by hand: `NAME.npz` with `x_train`, `y_train`, `x_test`, `y_test`, the
+published files (`fashion_mnist/train-images-idx3-ubyte` …, gzipped or not; `cifar10/data_batch_1.bin` …), `newsgroups.txt`, `text.txt`.
 """
 MEASURED = """
 ## Checked
