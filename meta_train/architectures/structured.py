@@ -1,12 +1,15 @@
 """L2O with mathematical structure (Liu et al., arXiv 2305.18577): the network only sets a preconditioner and a momentum.
 
 For a loss f + r with r = `l1` · Σ|x|:  y⁺ = prox_{r, ηP}(x − η P ⊙ ∇f(x)),  x⁺ = y⁺ + A ⊙ (y⁺ − y),
-with P in (0, 2) and A in (0, 1) from a coordinate-wise LSTM that sees x and ∇f(x). The learning rate η is to be 1 / L, L the largest
-curvature of f. This is the paper's final model L2O-PA, with a sigmoid for A's bound.
+with P in (0, 4/3) and A in (0, 1) from a coordinate-wise LSTM that sees x and ∇f(x). The learning rate η is to be 1 / L, L the largest
+curvature of f. This is the paper's final model L2O-PA with tighter bounds: for constant A the step is stable as long as
+P < (2 + 2 A) / (1 + 2 A), which is at least 4/3, so that no output of the network makes it diverge by itself. With the paper's (0, 2)
+a trained network diverged from far starts.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -16,6 +19,9 @@ import jax.numpy as jnp
 from meta_train.assembly import Architecture, Core, Moment, PerTensor
 from meta_train.contracts import PyTree
 from meta_train.lstm import LSTMState, init_linear, init_lstm, linear, lstm_start, lstm_step
+
+LARGEST = 4.0 / 3.0
+START = math.log(3.0)  # with a head of 0, P is 1
 
 
 class StructuredState(NamedTuple):
@@ -57,7 +63,7 @@ class StructuredLSTM(Architecture):
 def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: StructuredState, moment: Moment) -> tuple[jax.Array, StructuredState]:
     output, lstm = lstm_step(theta["lstm"], jnp.stack([g, p], -1), state.lstm)
     heads = linear(theta["heads"], jax.nn.relu(linear(theta["middle"], output)))
-    preconditioner, momentum = 2.0 * jax.nn.sigmoid(heads[..., 0]), jax.nn.sigmoid(heads[..., 1])
+    preconditioner, momentum = LARGEST * jax.nn.sigmoid(heads[..., 0] + START), jax.nn.sigmoid(heads[..., 1])
     step = moment.rate * preconditioner
     y = soft_threshold(p - step * g, step * moment.extra.get("l1", 0.0))
     before = jnp.where(moment.count == 0, y, state.y)
