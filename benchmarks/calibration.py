@@ -4,9 +4,9 @@
 versions of 26 families; see `discover/calibrate/plan.py`. Prints the estimate of time first, then the tables. Resumable: what is in
 the folder is not measured again; `--table-only` prints what is there. `--hours` buys more seeds, then more families of medium size.
 
-All trainings have warm-up and cosine. A rule's loss is the test loss at the rate that is best on validation data of the same seeds; the ceiling
-repeats that choice on disjoint halves of the seeds. The coarse grid is looked at once, on one draw of its own, and the medium versions
-look around the best rate of the small ones: the ceiling does not contain the noise of these two choices.
+All trainings have warm-up and cosine. A rule's loss is the test loss at the rate that is best on validation data of the same seeds; the
+ceiling repeats that choice on disjoint halves of the seeds. The coarse grid is looked at once, on one draw of its own, and the medium
+versions look around the best rate of the small ones: the ceiling does not contain the noise of these two choices.
 """
 
 from __future__ import annotations
