@@ -6,9 +6,19 @@ import os
 import sys
 
 from discover import compile_cache
+from discover.cores import visible_cores
 from discover.errors import UserError
 
 COUNT = "--xla_force_host_platform_device_count"
+
+
+def available() -> int:
+    """How many devices this process can have: one for each core it may use, or what jax has where it is loaded."""
+    if "jax" in sys.modules:
+        import jax
+
+        return len(jax.devices())
+    return len(visible_cores())
 
 
 def prepare(devices: int) -> None:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from meta_train.augment import Augmentation
 from meta_train.config import MetaConfig
 from meta_train.contracts import LearnedOptimizer
+from meta_train.errors import LearnedOptimizerError
 from meta_train.estimators.contracts import Info
 from meta_train.estimators.registry import make
 from meta_train.inner import TaskProblem, ValidatedProblem
@@ -69,12 +70,15 @@ class Mixture:
     def estimate(self, number: int, theta: PyTree, step: int) -> tuple[PyTree, Info]:
         """The gradient of one family's meta-loss; its particles move on."""
         member = self.members[number]
-        if member.step is None:
+        begins = member.step is None
+        if begins:
             member.step = make_step(member.estimator, member.state, self._mesh)
         key = place(derive(derive(derive(self._key, _ESTIMATE), number), step), self._mesh)
         limit = place(jnp.int32(longest(self._config, step)), self._mesh)
         state = member.state._replace(limit=limit)
         gradient, member.state, info = member.step(theta, state, key)
+        if begins and not np.any(np.isfinite(member.state.particles.carry.first)):
+            raise LearnedOptimizerError(f"task {self._config.tasks[number]!r} has no finite loss at its initial weights")
         return gradient, info
 
 

@@ -76,6 +76,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "seconds": record.get("seconds", 0.0),
         "best_score": best.get("validation_score"),
         "best_step": best.get("outer_step"),
+        "devices": record.get("devices"),
         "skipped": record.get("skipped", 0),
         "curve": curve,
         "config": config.to_json(),

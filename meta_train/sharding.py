@@ -1,6 +1,10 @@
 """Particles spread over devices: every device advances its own, and one sum of gradients crosses between them.
 
-On a CPU a process has as many devices as `--xla_force_host_platform_device_count` says before jax starts, one for each core.
+On a CPU a process has as many devices as `--xla_force_host_platform_device_count` says before jax starts, one for each core. Several
+processes, on one machine or many, call `join` first and then all run the same estimates; the mesh spans the devices of all of them:
+
+    join("host:1234", processes=2, number=0)   # and number=1 elsewhere
+    mesh = make_mesh(len(jax.devices()))
 """
 
 from __future__ import annotations
@@ -16,6 +20,14 @@ from meta_train.estimators.contracts import Estimator, Info, estimate
 from meta_train.problem import PyTree
 
 AXIS = "particles"
+
+
+def join(coordinator: str, processes: int, number: int) -> None:
+    """Make this process number `number` of `processes` that share a computation, before jax is used for anything else.
+
+    `coordinator` is the address of process 0, host:port. The trainer itself is for one process: its checkpoints are.
+    """
+    jax.distributed.initialize(coordinator_address=coordinator, num_processes=processes, process_id=number)
 
 
 def make_mesh(devices: int) -> Mesh:

@@ -64,17 +64,20 @@ class Record:
     adam: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
     closing: dict[str, Any] | None = None  # the row of a last step that is not one of validation; a resume knows nothing of it
+    devices: int = 1
     status: str = "live"
 
 
 class Trainer:
     """One run in its folder."""
 
-    def __init__(self, folder: Path, devices: int = 1, reports: Reports = lambda _: None) -> None:
+    def __init__(self, folder: Path, devices: int = 1, reports: Reports = lambda _: None, budget: float | None = None) -> None:
+        """Begin, or go on from the last checkpoint; `budget` replaces the configuration's seconds."""
         self.config = config = run_folder.read_config(folder)
         if config.particles % devices:
             raise LearnedOptimizerError(f"{config.particles} particles cannot be spread over {devices} devices: the number must divide")
         self.folder, self._reports = folder, reports
+        self._budget = config.budget_seconds if budget is None else budget
         self.optimizer: LearnedOptimizer = load_optimizer(config.optimizer)
         root = jax.random.key(config.seed)
         self._trials = _trials(config, self.optimizer, derive(root, _TRIALS))
@@ -83,7 +86,7 @@ class Trainer:
         self._update = outer.make_update(config)
         self.state = place(outer.initial(config, _first_theta(config, self.optimizer, derive(root, _THETA))), mesh)
         self.best = self.state.theta
-        self.record = Record()
+        self.record = Record(devices=devices)
         self._mixture.begin(self.state.theta)
         if committed(folder):
             self._restore()
@@ -193,12 +196,11 @@ class Trainer:
         self.record.closing, self.record.status = None, "live"
 
     def _out_of_time(self) -> bool:
-        budget = self.config.budget_seconds
-        return budget is not None and self.record.seconds >= budget
+        return self._budget is not None and self.record.seconds >= self._budget
 
     def _report(self) -> None:
         record, config = self.record, self.config
-        left = None if config.budget_seconds is None else config.budget_seconds - record.seconds
+        left = None if self._budget is None else self._budget - record.seconds
         if record.timed_steps:
             rest = (config.outer_steps - record.step) * record.seconds / record.step
             left = rest if left is None else min(left, rest)

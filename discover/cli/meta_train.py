@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from discover.cli import INTERRUPTED, OK, meta_report, output
-from discover.cli.checks import check_budget, check_choice, check_new_run, check_number, check_seed, new_run_folder
-from discover.cores import visible_cores
+from discover.cli.checks import check_budget, check_choice, check_new_run, check_number, check_seed, check_task, new_run_folder
+from discover.devices import available, prepare
 from discover.errors import UserError
 from discover.events import Progress
 from discover.lock import RunLock
@@ -27,6 +27,8 @@ class MetaTrain:
 
     preset: Annotated[Positional[str], arg(metavar="PRESET")]
     """A named configuration: tiny, digits, general."""
+    task: UseAppendAction[tuple[str, ...]] = ()
+    """A task to train on instead of the preset's, such as digits_mlp?width=16 or module:function of your own."""
     optimizer: Annotated[str | None, arg(metavar="SPEC")] = None
     """Another architecture, such as scale_free, small_fc?hidden=8 or program:adam."""
     start: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -67,7 +69,11 @@ class MetaTrain:
             check_seed(self.seed)
         check_budget(self.budget_seconds)
         check_number("--outer-steps", self.outer_steps, 1)
+        for task in self.task:
+            check_task(task)
         given = {
+            "tasks": self.task or None,
+            "families_per_step": min(PRESETS[self.preset].families_per_step, len(self.task)) if self.task else None,
             "optimizer": self.optimizer,
             "start": None if self.start is None else str(self.start),
             "seed": self.seed,
@@ -80,20 +86,23 @@ class MetaTrain:
 def choose_devices(asked: int | None, particles: int) -> int:
     """How many devices to use; raises UserError where the particles cannot be spread evenly over as many as were asked for."""
     if asked is None:
-        return max(n for n in range(1, len(visible_cores()) + 1) if particles % n == 0)
+        return max(n for n in range(1, available() + 1) if particles % n == 0)
     check_number("--devices", asked, 1)
     if particles % asked:
         raise UserError(f"--devices {asked} does not divide the {particles} particles of this configuration")
     return asked
 
 
-def perform(folder: Path, devices: int, as_object: bool) -> int:
-    """Train in `folder` from its last checkpoint on and report; after Ctrl-C report what is kept, and return 130."""
+def perform(folder: Path, devices: int, as_object: bool, budget: float | None = None) -> int:
+    """Train in `folder` from its last checkpoint on and report; after Ctrl-C report what is kept, and return 130.
+
+    `budget` replaces the configuration's, in seconds from the run's beginning.
+    """
     lock = RunLock.acquire(folder)
     output.say(f"run folder: {folder}")
     try:
         with output.progress() as events:
-            _train(folder, devices, events)
+            _train(folder, devices, budget, events)
     except KeyboardInterrupt:
         output.say(f"interrupted; what is done is kept. Continue with: discover resume {folder}")
         meta_report.report(folder, as_object)
@@ -104,14 +113,12 @@ def perform(folder: Path, devices: int, as_object: bool) -> int:
     return OK
 
 
-def _train(folder: Path, devices: int, events: Any) -> None:
-    from discover import devices as host
-
-    host.prepare(devices)
+def _train(folder: Path, devices: int, budget: float | None, events: Any) -> None:
+    prepare(devices)
     from meta_train.trainer import Report, Trainer
 
     def show(report: Report) -> None:
         note = f"{report.inner_steps_per_s:,.0f} inner steps/s · loss {report.loss:.3f}"
         events(Progress("meta-training", report.step, report.steps, "outer steps", report.seconds_left, report.score, note))
 
-    Trainer(folder, devices, show).train()
+    Trainer(folder, devices, show, budget).train()

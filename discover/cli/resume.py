@@ -52,12 +52,16 @@ class Resume:
 def _resume_meta_training(folder: Path, as_object: bool) -> int:
     from discover.cli import meta_train
 
-    config = run_folder.read_config(folder)
-    if run_folder.summary(folder)["status"] == "finished":
+    config, summary = run_folder.read_config(folder), run_folder.summary(folder)
+    if summary["status"] == "finished":
         output.say(f"{folder} is finished, there is nothing to continue")
         meta_report.report(folder, as_object)
         return 0
-    return meta_train.perform(folder, meta_train.choose_devices(None, config.particles), as_object)
+    budget = config.budget_seconds
+    if budget is not None and summary["status"] == "out of time":
+        budget += summary["seconds"]  # as much again
+    devices = meta_train.choose_devices(None, config.particles)
+    return meta_train.perform(folder, min(devices, summary["devices"] or devices), as_object, budget)
 
 
 def _resume(folder: Path, workers: int, events: Any) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from meta_train.estimators.contracts import Contribution, flatten, unflatten
 from meta_train.estimators.noise import Guide, Isotropic
@@ -64,7 +65,7 @@ class EvolutionStrategies:
         """All particles before their first episode, which has at most `limit` steps."""
         track, carry = blank(self.problem, theta, self.particles)
         zero = jnp.zeros((self.particles, flatten(theta).size))
-        pairs = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2, axis=1), carry)
+        pairs = jax.tree.map(lambda leaf: jnp.asarray(np.zeros((leaf.shape[0], 2, *leaf.shape[1:]), leaf.dtype)), carry)
         particles = Particles(track, pairs, zero, zero + 0.0, jnp.zeros(self.particles, jnp.int32))  # no buffer twice: states are donated
         return State(particles, jnp.int32(limit), self.noise.init(zero.shape[1]))
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from meta_train.problem import Episode, InnerProblem, PyTree, counted, select
 from tasks.streams import derive, uniform
@@ -25,21 +26,25 @@ class Track(NamedTuple):
 
 
 def blank(problem: InnerProblem, theta: PyTree, particles: int) -> tuple[Track, PyTree]:
-    """Tracks and carries of N particles whose first truncation will start an episode: all zeros, leaves lead with N."""
+    """Tracks and carries of N particles whose first truncation will start an episode: all zeros, leaves lead with N.
+
+    Made without a compiled program for each shape, which would take seconds.
+    """
 
     def shapes(theta: PyTree) -> tuple[Episode, PyTree]:
         episode = problem.episode(jax.random.key(0), jnp.int32(1))
         return episode, problem.start(theta, episode)
 
     episode, carry = jax.tree.map(lambda leaf: _zeros(particles, leaf), jax.eval_shape(shapes, theta))
-    whole = jnp.zeros(particles, jnp.int32)
-    return Track(jnp.arange(particles, dtype=jnp.int32), episode, whole + NEVER_STARTED, whole > 0, whole), carry
+    numbers, unstarted = np.arange(particles, dtype=np.int32), np.full(particles, NEVER_STARTED, np.int32)
+    flags = (jnp.asarray(unstarted), jnp.asarray(np.zeros(particles, bool)), jnp.asarray(np.zeros(particles, np.int32)))
+    return Track(jnp.asarray(numbers), episode, *flags), carry
 
 
 def _zeros(count: int, leaf: jax.ShapeDtypeStruct) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.zeros((count, *leaf.shape, 2), jnp.uint32))
-    return jnp.zeros((count, *leaf.shape), leaf.dtype)
+    return jnp.asarray(np.zeros((count, *leaf.shape), leaf.dtype))
 
 
 def renew(problem: InnerProblem, track: Track, key: jax.Array, limit: jax.Array) -> tuple[Track, jax.Array]:
