@@ -21,7 +21,7 @@ PRESETS: Mapping[str, MetaConfig] = {
     ),
     "digits": MetaConfig(
         optimizer="small_fc", tasks=("digits_mlp",), validation=("diabetes_mlp",), particles=16, steps=20, shortest=200, longest=200,
-        outer_steps=4000, rate=3e-3, validate_every=200,
+        outer_steps=2000, rate=3e-3, validate_every=200,
     ),
     "general": MetaConfig(
         optimizer="scale_free",
