@@ -19,12 +19,18 @@ from search_space.parametrisation import Scales, tensor_scales
 from search_space.program import Program, RuleSet
 from search_space.use import load
 from search_space.use import optimizer as unscaled
-from search_space.width import WidthRule, read_weights, width_rule
+from search_space.width import WidthRule, inside, width_rule
 
 
-def multipliers(metadata: Any, parametrisation: str = "mup", decay_rule: str = "sqrt") -> Any:
+def multipliers(metadata: Any, parametrisation: str = "mup", decay_rule: str = "linear") -> Any:
     """A tree of `Scales`, one for each tensor of `metadata`. Raises `ValueError` for an unknown word or missing metadata."""
-    return jax.tree.map(lambda info: tensor_scales(_checked(info), parametrisation, decay_rule), metadata, is_leaf=_is_info)
+    found = jax.tree.map(lambda info: tensor_scales(_checked(info), parametrisation, decay_rule), metadata, is_leaf=_is_info)
+    largest = max((s.rows * s.columns for s in jax.tree.leaves(found, is_leaf=_is_scales)), default=1.0)
+    return jax.tree.map(lambda s: s._replace(parameters=largest), found, is_leaf=_is_scales)
+
+
+def _is_scales(x: Any) -> bool:
+    return isinstance(x, Scales)
 
 
 def _is_info(x: Any) -> bool:
@@ -38,16 +44,17 @@ def _checked(info: Any) -> Any:
 
 
 def _field(factors: Any, read: Callable[[Scales], Any]) -> Any:
-    return jax.tree.map(read, factors, is_leaf=lambda x: isinstance(x, Scales))
+    return jax.tree.map(read, factors, is_leaf=_is_scales)
 
 
 def scale(
-    tx: optax.GradientTransformation, metadata: Any, parametrisation: str = "mup", *, decay_rule: str = "sqrt"
+    tx: optax.GradientTransformation, metadata: Any, parametrisation: str = "mup", *, decay_rule: str = "linear"
 ) -> optax.GradientTransformationExtraArgs:
     """Scale any optax transformation from outside: gradients before it, its updates after it, weights that it reads.
 
     Right for every entrywise rule, homogeneous or not, since it sees entries of the size they have at `width_mult` 1. Decay inside
-    `tx` follows `decay_rule`. Not for a rule that keeps weights and mixes them with its steps (Schedule-Free): use `optimizer` for those.
+    `tx` follows `decay_rule`, since that is what `tx` is shown of the weights; one that reads them otherwise (LAMB) needs "sqrt".
+    Not for a rule that keeps weights and mixes them with its steps (Schedule-Free), nor for sums over tensors: `optimizer` serves those.
 
     Example:
         >>> from typing import NamedTuple
@@ -91,7 +98,7 @@ def optimizer(
     metadata: Any,
     parametrisation: str = "mup",
     *,
-    decay_rule: str = "sqrt",
+    decay_rule: str = "linear",
     mask: Any = None,
     **hyperparameters: Any,
 ) -> optax.GradientTransformationExtraArgs:
@@ -110,16 +117,16 @@ def optimizer(
 def rule_scales(program: Program, factors: Any) -> compiler.Scales:
     """What a tree of `Scales` (its numbers may be traced) means for one rule; for `compiler.to_optax` and `training_step`."""
     found = width_rule(program)
-    names = {*found.weights.hypers, "decay"}
+    names = {"decay"}.union(*(d.hypers for d in (found.weights, found.rows, found.columns, found.parameters)))
     return compiler.Scales(
         gradient=_field(factors, lambda s: s.gradient),
-        learning_rate=_field(factors, lambda s: s.update * read_weights(found, s).learning_rate),
+        learning_rate=_field(factors, lambda s: s.update * inside(found, s).learning_rate),
         hypers={name: _field(factors, _hyper(found, name)) for name in sorted(names)},
     )
 
 
 def _hyper(found: WidthRule, name: str) -> Callable[[Scales], float]:
-    return lambda s: read_weights(found, s).hypers.get(name, 1.0)
+    return lambda s: inside(found, s).hypers.get(name, 1.0)
 
 
 def scale_init(params: Any, metadata: Any, parametrisation: str = "mup", *, zero_readout: bool = False) -> Any:

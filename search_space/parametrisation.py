@@ -67,6 +67,8 @@ class Scales(NamedTuple):
 
     init: of initial weights that have the standard deviation of SP (1/√fan_in). gradient: of the gradient before the rule.
     update: of the rule's update. weights: of the weights that the rule reads. decay: of λ where the update has its factor.
+    rows, columns, parameters: how many more of them the tensor's matrix view and the network have, for rules that sum over them; 1 where
+    nothing is to be corrected.
     """
 
     init: float
@@ -74,10 +76,15 @@ class Scales(NamedTuple):
     update: float
     weights: float
     decay: float
+    rows: float = 1.0
+    columns: float = 1.0
+    parameters: float = 1.0
 
 
-def tensor_scales(info: TensorInfo, parametrisation: str = "mup", decay_rule: str = "sqrt") -> Scales:
-    """The factors of one tensor. Raises `ValueError` for an unknown parametrisation, decay rule or role.
+def tensor_scales(info: TensorInfo, parametrisation: str = "mup", decay_rule: str = "linear") -> Scales:
+    """The factors of one tensor, in a network of which nothing else is known.
+
+    Raises `ValueError` for an unknown parametrisation, decay rule or role.
 
     Example:
         >>> from typing import NamedTuple
@@ -86,7 +93,7 @@ def tensor_scales(info: TensorInfo, parametrisation: str = "mup", decay_rule: st
         ...     role: str
         ...     width_mult: float
         >>> tensor_scales(Info("hidden", 4.0))
-        Scales(init=1.0, gradient=4.0, update=0.25, weights=2.0, decay=2.0)
+        Scales(init=1.0, gradient=4.0, update=0.25, weights=2.0, decay=4.0, rows=4.0, columns=4.0, parameters=1.0)
     """
     rows = _choice("parametrisation", parametrisation, PARAMETRISATIONS)
     x = _choice("role", info.role, rows)
@@ -95,8 +102,15 @@ def tensor_scales(info: TensorInfo, parametrisation: str = "mup", decay_rule: st
     if not m > 0:
         raise ValueError(f"width_mult must be positive, got {info.width_mult!r}")
     lean = (_choice("decay rule", decay_rule, DECAY_RULES) - DECAY_RULES["sqrt"]) * x.c
+    corrected = m if x.d else 1.0  # the standard parametrisation leaves rules alone
     return Scales(
-        init=m ** (standard.b - x.a - x.b), gradient=m ** (x.d - x.a), update=m ** -(x.a + x.c), weights=m**x.e, decay=m ** (x.e + lean)
+        init=m ** (standard.b - x.a - x.b),
+        gradient=m ** (x.d - x.a),
+        update=m ** -(x.a + x.c),
+        weights=m**x.e,
+        decay=m ** (x.e + lean),
+        rows=corrected if info.role in ("hidden", "output") else 1.0,
+        columns=corrected if info.role != "output" else 1.0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Units of a rule: how its update scales when gradients or weights are scaled, and what its hyperparameters must do to keep that true.
+"""Units of a rule: how its update scales with gradients, weights or tensor sizes, and what its hyperparameters must do to keep that true.
 
 Each value has a degree, a power of the scale. Sums need equal degrees, products add them (the column `units` of the table of primitives):
 linear equations over the degrees of all values, of slots, and of hyperparameters with prior `scale`, which may carry units (ε does).
@@ -14,17 +14,26 @@ from search_space.equations import Equations
 from search_space.ops import OPS
 from search_space.program import EVALUATIONS, Program
 
-Scale = Literal["gradient", "weights"]
+Scale = Literal["gradient", "weights", "rows", "columns", "parameters"]
 
-_INPUTS: dict[str, tuple[float, float]] = {"g": (1, 0), "w": (0, 1), "f": (1, 1), "h": (1, -1), "g2": (2, 0)}
-"""Degrees of inputs in the scale of gradients and of weights; all others have none."""
-
-_EVALUATED: dict[str, tuple[float, float]] = {
-    "gradient": (1, 0),
-    "sampled_gradient": (1, 0),
-    "value": (1, 1),
-    "mean_square_gradient": (2, 0),
+_INPUTS: dict[Scale, dict[str, float]] = {
+    "gradient": {"g": 1, "f": 1, "h": 1, "g2": 2},
+    "weights": {"w": 1, "f": 1, "h": -1},
+    "rows": {"fan_in": 1, "numel": 1},
+    "columns": {"fan_out": 1, "numel": 1},
+    "parameters": {},
 }
+"""Degrees of inputs; all others have none."""
+
+_EVALUATED: dict[str, dict[Scale, float]] = {
+    "gradient": {"gradient": 1},
+    "sampled_gradient": {"gradient": 1},
+    "value": {"gradient": 1, "weights": 1},
+    "mean_square_gradient": {"gradient": 2},
+}
+_SUMS: dict[Scale, tuple[str, ...]] = {"rows": ("sum", "col_sum"), "columns": ("sum", "row_sum"), "parameters": ("global_sum",)}
+"""Primitives whose value grows with the number of entries that they sum over, if these keep their sizes and signs."""
+
 _FREE_INPUTS = ("u",)
 _SHAPE_ONLY = ("hash_uniform", "eye_left", "eye_right")
 _DECISIONS = ("less", "is_first", "every", "invert", "floor", "slot")
@@ -44,7 +53,9 @@ class Degree:
 
 
 def degree(program: Program, scale: Scale = "gradient") -> Degree:
-    """The degree of a rule's update, with the learning rate held fixed (Tensor Programs IVb, arXiv:2308.01814, calls it the rule's type).
+    """The degree of a rule's update, with the learning rate held fixed (Tensor Programs IVb, arXiv:2308.01814).
+
+    In "rows" and "columns" it is the power of the tensor's size, in "parameters" that of the size of all, where entries keep theirs.
 
     Example:
         >>> from search_space import load
@@ -55,7 +66,7 @@ def degree(program: Program, scale: Scale = "gradient") -> Degree:
         1.0
     """
     flow = dataflow(program)
-    system = _System(flow, program, 0 if scale == "gradient" else 1)
+    system = _System(flow, program, scale)
     if system.equations.broken:
         return Degree(None, {}, system.equations.broken)
     system.settle()
@@ -68,9 +79,9 @@ def gradient_degrees(program: Program) -> dict[str, float]:
 
     Products with a vector count as one power: the vector is the rule's own.
     """
-    known = {name: _INPUTS[name][0] for name in program.queries if name in _INPUTS}
+    known = {name: _INPUTS["gradient"][name] for name in program.queries if name in _INPUTS["gradient"]}
     products = {"hessian_vector": 1.0, "gauss_newton_vector": 1.0}
-    return known | {e.name: p for e in program.plan if (p := products.get(e.what) or _EVALUATED.get(e.what, (0.0,))[0])}
+    return known | {e.name: p for e in program.plan if (p := products.get(e.what) or _EVALUATED.get(e.what, {}).get("gradient"))}
 
 
 def _round(x: float) -> float:
@@ -80,8 +91,9 @@ def _round(x: float) -> float:
 class _System:
     """Equations over the degrees of the flow's values."""
 
-    def __init__(self, flow: Dataflow, program: Program, column: int) -> None:
-        self.flow, self.column = flow, column
+    def __init__(self, flow: Dataflow, program: Program, scale: Scale) -> None:
+        self.flow = flow
+        self.scale: Scale = scale
         self.priors = {h.name: h.prior for h in program.hypers}
         self.defaults = {h.name: h.default for h in program.hypers if h.prior != "scale"}
         self.evaluated = {e.name: _EVALUATED.get(e.what) for e in program.plan if EVALUATIONS[e.what][0] == 0 or e.what in _EVALUATED}
@@ -117,9 +129,9 @@ class _System:
             if not self._is_zero(index):
                 self._fixed(index, 0.0, f"constant {node.ref:g}")
         elif node.op == "input" and name not in _FREE_INPUTS:
-            known = self.evaluated.get(name) or _INPUTS.get(name, (0.0, 0.0))
-            if name not in self.evaluated or self.evaluated[name] is not None:
-                self._fixed(index, known[self.column], f"input {name}")
+            known = self.evaluated.get(name, {self.scale: _INPUTS[self.scale].get(name, 0.0)})
+            if known is not None:
+                self._fixed(index, known.get(self.scale, 0.0), f"input {name}")
 
     def _is_zero(self, index: int) -> bool:
         """Zero has every degree, a different one at each of its uses."""
@@ -182,4 +194,4 @@ class _System:
             terms[arg] = terms.get(arg, 0.0) - float(power)
             if power == 0 and node.op in ("debias", "quantile", "global_quantile", "recall"):
                 self._fixed(arg, 0.0, node.op)
-        self.equations.add(terms, 0.0, node.op)
+        self.equations.add(terms, float(node.op in _SUMS.get(self.scale, ())), node.op)

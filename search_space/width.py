@@ -19,7 +19,7 @@ class Folded(NamedTuple):
 
 
 class WidthRule(NamedTuple):
-    """What units say of a rule: `gradient` and `weights` are its degrees.
+    """What units say of a rule: its degrees in the scale of gradients and weights, and in numbers of entries.
 
     `matrix` names a primitive that mixes the entries of a matrix, `shared` a slot with one number for all tensors that depends on the
     learning rate, which can then not differ between tensors; "" for none.
@@ -27,6 +27,9 @@ class WidthRule(NamedTuple):
 
     gradient: Degree
     weights: Degree
+    rows: Degree
+    columns: Degree
+    parameters: Degree
     matrix: str
     shared: str
 
@@ -55,7 +58,15 @@ def width_rule(program: Program) -> WidthRule:
     """
     flow = dataflow(program)
     matrix = next((node.op for node in flow.nodes if node.op in OPS and OPS[node.op].tier == "M"), "")
-    return WidthRule(degree(program), degree(program, "weights"), matrix, _shared(flow))
+    return WidthRule(
+        gradient=degree(program),
+        weights=degree(program, "weights"),
+        rows=degree(program, "rows"),
+        columns=degree(program, "columns"),
+        parameters=degree(program, "parameters"),
+        matrix=matrix,
+        shared=_shared(flow),
+    )
 
 
 def _shared(flow: Dataflow) -> str:
@@ -69,12 +80,22 @@ def _shared(flow: Dataflow) -> str:
     return next((slot.name for slot in flow.slots if slot.kind == "global" and slot.next in rate), "")
 
 
-def read_weights(rule: WidthRule, scales: Scales) -> Folded:
-    """Factors that make a rule act as if it read weights × `scales.weights`; `decay` follows its own rule."""
-    found = rule.weights
-    hypers = {name: scales.weights**-power for name, power in found.hypers.items()} if found.update is not None else {}
-    decay = (hypers.get("decay", 1.0) if found.update is not None else scales.weights) * scales.decay / scales.weights
-    return Folded(scales.weights ** (found.update or 0.0), {**hypers, "decay": decay})
+def inside(rule: WidthRule, scales: Scales) -> Folded:
+    """Factors inside of a rule whose gradient is scaled: as if it read weights × `scales.weights` and tensors of the base size.
+
+    `decay` follows its own rule. Where a rule is not homogeneous in one of these, that one is left alone.
+    """
+    rate, hypers = 1.0, {"decay": scales.decay / scales.weights}
+    sizes = (rule.rows, 1 / scales.rows), (rule.columns, 1 / scales.columns), (rule.parameters, 1 / scales.parameters)
+    for found, factor in ((rule.weights, scales.weights), *sizes):
+        if found.update is None:
+            continue
+        rate *= factor**found.update
+        for name, power in found.hypers.items():
+            hypers[name] = hypers.get(name, 1.0) * factor**-power
+    if rule.weights.update is None:
+        hypers["decay"] *= scales.weights
+    return Folded(rate, hypers)
 
 
 def fold(rule: WidthRule, scales: Scales) -> Folded:
@@ -89,9 +110,9 @@ def fold(rule: WidthRule, scales: Scales) -> Folded:
         >>> fold(width_rule(load("adam")), Scales(init=1.0, gradient=4.0, update=0.25, weights=2.0, decay=2.0))
         Folded(learning_rate=0.25, hypers={'decay': 2.0, 'eps': 0.25})
     """
-    found, read = rule.gradient, read_weights(rule, scales)
+    found, own = rule.gradient, inside(rule, scales)
     if found.update is None:
         raise ValueError(rule.verdict())
-    powers = {name: found.hypers.get(name, 0.0) for name in {**read.hypers, **found.hypers}}
-    hypers = {name: read.hypers.get(name, 1.0) * scales.gradient**-power for name, power in powers.items()}
-    return Folded(scales.update * scales.gradient**found.update * read.learning_rate, hypers)
+    powers = {name: found.hypers.get(name, 0.0) for name in {**own.hypers, **found.hypers}}
+    hypers = {name: own.hypers.get(name, 1.0) * scales.gradient**-power for name, power in powers.items()}
+    return Folded(scales.update * scales.gradient**found.update * own.learning_rate, hypers)

@@ -53,7 +53,7 @@ def coordinate_checks(
     steps: int = 4,
     seeds: int = 2,
     base: int | None = None,
-    decay_rule: str = "sqrt",
+    decay_rule: str = "linear",
     zero_readout: bool = False,
     report: Callable[[int], None] = lambda width: None,
 ) -> dict[str, CoordinateCheck]:

@@ -11,7 +11,7 @@ from search_space.mup import multipliers
 from search_space.parametrisation import Scales as Factors
 
 
-def learned_scales(metadata: Any, parametrisation: str = "mup", decay_rule: str = "sqrt") -> Scales:
+def learned_scales(metadata: Any, parametrisation: str = "mup", decay_rule: str = "linear") -> Scales:
     """The argument `scales` of `LearnedOptimizer.transform` for tensors that `metadata` (a tree of `TensorMeta`) describes."""
     return from_factors(multipliers(metadata, parametrisation, decay_rule))
 

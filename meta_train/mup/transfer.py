@@ -38,7 +38,7 @@ def train_over(
     base: int,
     steps: int = 100,
     seed: int = 0,
-    decay_rule: str = "sqrt",
+    decay_rule: str = "linear",
 ) -> Trained:
     """Train the network of the coordinate check with `subject(value)` for each value."""
     info = network.metadata(width, base)

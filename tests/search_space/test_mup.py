@@ -99,8 +99,9 @@ def test_the_folded_table_does_what_scaled_gradients_do(rule: str, role: str) ->
     program, scales = single(rule), tensor_scales(Info(role))
     found = width_rule(program)
     assert found.kind == "homogeneous" and found.weights.update is not None
-    folded = fold(found, scales)
     defaults = {h.name: h.default or (0.01 if h.name == "decay" else 0.0) for h in program.hypers}
+    scales = scales._replace(rows=1.0, columns=1.0)  # the tensor is the same
+    folded = fold(found, scales)
     plain = Reference(program, [(4, 3)], {k: v * folded.hypers.get(k, 1.0) for k, v in defaults.items()})
     scaled = Reference(program, [(4, 3)], {**defaults, "decay": defaults["decay"] * scales.decay / scales.weights})
     rng, a, b = np.random.default_rng(0), plain.init(), scaled.init()
@@ -165,7 +166,7 @@ def test_masks_and_schedules_still_work() -> None:
     state = tx.init(tree(0))
     for rate in (0.1, 0.05):
         updates, state = tx.update(zeros, state, tree(0))
-        np.testing.assert_allclose(updates["b"], -rate * 0.2 * M**-0.5 * tree(0)["b"], rtol=1e-5)
+        np.testing.assert_allclose(updates["b"], -rate * 0.2 * tree(0)["b"], rtol=1e-5)
         assert not updates["a"].any()
 
 
@@ -178,6 +179,16 @@ def test_kinds_of_rules() -> None:
     assert width_rule(single("schedule_free_sgd")).shared == "peak"
     with pytest.raises(ValueError, match="not homogeneous"):
         fold(width_rule(single("adabelief")), Scales(1, 1, 1, 1, 1))
+
+
+def test_sums_are_corrected_for_the_size_of_the_tensor() -> None:
+    """Gradients over their norm have entries that shrink with the root of the tensor's size; a clipping threshold must grow with it."""
+    normalised = width_rule(parse_program("def r(w, g, lr):\n    return lr * ratio(g, norm(g))"))
+    assert [fold(normalised, tensor_scales(Info(role))).learning_rate for role in ("input", "hidden", "output")] == [2.0, 1.0, 0.5]
+    assert fold(normalised, tensor_scales(Info("hidden"), "sp")).learning_rate == 1.0
+    clipped = width_rule(parse_program("def r(w, g, lr, *, c: scale = 1.0):\n    return lr * g * min(1.0, ratio(c, global_norm(g)))"))
+    factors = mup.multipliers(METADATA)
+    assert [fold(clipped, factors[k]).hypers["c"] * factors[k].gradient for k in "abc"] == [M, M, M]
 
 
 def test_nothing_changes_at_the_base_width() -> None:

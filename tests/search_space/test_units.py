@@ -11,6 +11,7 @@ import pytest
 from search_space import zoo
 from search_space.parse import parse_program
 from search_space.program import Program
+from search_space.reference import Reference
 from search_space.units import Scale, degree
 from tests.search_space.degrees import EVALUATED, random_programs, random_verdict, relative, updates
 
@@ -49,6 +50,43 @@ def test_random_programs_scale_as_inferred() -> None:
     assert verdicts["wrong"] == 0
     assert verdicts["right"] >= 350 and verdicts["not homogeneous"] >= 250
     assert verdicts["missed"] <= 200
+
+
+@pytest.mark.parametrize("scale", ["rows", "columns"])
+def test_sums_grow_with_tensors_as_inferred(scale: Scale) -> None:
+    """A tensor whose rows or columns are there four times has the same entries in its update, times a power of four."""
+    compared = 0
+    for name in (
+        "adam",
+        "lamb",
+        "lars",
+        "novograd",
+        "adafactor",
+        "adagrad_norm",
+        "clipped_sgd",
+        "sm3",
+        "lion_group",
+        "fadam",
+        "sign_descent",
+    ):
+        program, found = zoo.programs(name)[0], degree(zoo.programs(name)[0], scale)
+        if found.update is None:
+            continue
+        axis, rng = ("rows", "columns").index(scale), np.random.default_rng(0)
+        all_sizes = degree(program, "parameters")
+        powers = {h: found.hypers.get(h, 0.0) + all_sizes.hypers.get(h, 0.0) for h in {**found.hypers, **all_sizes.hypers}}
+        defaults = {h.name: h.default for h in program.hypers}
+        small = Reference(program, [(4, 3)])
+        large = Reference(program, [(16, 3) if axis == 0 else (4, 12)], {h: defaults[h] * 4.0**p for h, p in powers.items()})
+        a, b = small.init(), large.init()
+        for _ in range(3):
+            g, w = rng.normal(size=(2, 4, 3)).astype(np.float32)
+            x, a = small.update([g], a, [w], 0.5)
+            y, b = large.update([np.repeat(g, 4, axis)], b, [np.repeat(w, 4, axis)], 0.5)
+            expected = np.repeat(x[0], 4, axis) * 4.0 ** (found.update + (all_sizes.update or 0.0))
+            np.testing.assert_allclose(y[0], expected, rtol=1e-4, atol=1e-7, err_msg=name)
+        compared += 1
+    assert compared >= 9
 
 
 def test_where_and_zero() -> None:
