@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the calibration")
     parser.add_argument("--hours", type=float, help="time to fill (0.5, or the plan that the folder holds)")
+    parser.add_argument("--family", action="append", default=[], help="only these families and the medium ones (all of them)")
     parser.add_argument("--workers", type=int, default=len(visible_cores()))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table-only", action="store_true", help="print what is measured")
@@ -36,7 +37,7 @@ def main() -> int:
     try:
         known = options.table_only or (options.hours is None and (options.out / "plan.json").exists())
         hours = 0.5 if options.hours is None else options.hours
-        plan = None if known else plan_for(hours, options.workers, options.seed)
+        plan = None if known else plan_for(hours, options.workers, options.seed, tuple(options.family))
         calibration = Calibration(options.out, plan)
         if not options.table_only:
             _announce(calibration.plan, options.workers)

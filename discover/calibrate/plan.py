@@ -221,21 +221,24 @@ def estimate_seconds(plan: Plan, workers: int) -> float:
     return sum(COMPILATION + len(plan.rules) * cost(plan, *version) for version in _versions(plan, SIZES)) / workers
 
 
-def plan_for(hours: float, workers: int, seed: int = 0) -> Plan:
+def plan_for(hours: float, workers: int, seed: int = 0, families: tuple[str, ...] = ()) -> Plan:
     """The largest plan whose estimate fits: with more time first more seeds, then more families of medium size.
 
-    Raises `UserError` where even the smallest does not fit.
+    `families` restricts it; those of `MEDIUM` are always there. Raises `UserError` where even the smallest does not fit.
     """
     if not hours > 0:
         raise UserError(f"hours is {hours:g}, allowed: a positive number")
-    best = Plan(families=tuple(FAMILIES), seed=seed)
+    unknown = sorted(set(families) - set(FAMILIES))
+    if unknown:
+        raise UserError(f"family '{unknown[0]}' is not part of the calibration; allowed: {', '.join(FAMILIES)}")
+    best = Plan(families=tuple(f for f in FAMILIES if not families or f in (*families, *MEDIUM)), seed=seed)
     needed = estimate_seconds(best, workers) / 3600
     if needed > hours:
         raise UserError(f"{hours:g} hours on {workers} workers are too few: the smallest calibration takes about {needed:.2g}")
     for seeds in (4, 6, 8):
         best = _if_fits(replace(best, seeds=seeds), best, hours, workers)
     for family in FAMILIES:
-        if family not in best.medium and "medium" in FAMILIES[family]:
+        if family in best.families and family not in best.medium and "medium" in FAMILIES[family]:
             best = _if_fits(replace(best, medium=(*best.medium, family)), best, hours, workers)
     return best
 
