@@ -33,7 +33,7 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
 def test_the_table_is_in_powers_of_the_width() -> None:
     described = describe("adam", "mup")
     assert described.degree == 0.0 and described.verdict == "homogeneous of degree 0 in the gradient's scale"
-    assert described.table[1] == {"role": "hidden", "initial weights": 0.0, "learning rate": -1.0, "decay": 0.5, "eps": -1.0}
+    assert described.table[1] == {"role": "hidden", "initial weights": 0.0, "learning rate": -1.0, "decay": 1.0, "eps": -1.0}
     assert [row["learning rate"] for row in describe("sgd", "mup").table] == [1.0, 0.0, -1.0, 1.0]
 
 
