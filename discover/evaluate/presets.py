@@ -31,8 +31,8 @@ STEPS = 100
 """Steps on a task that no preset names."""
 
 TASKS = (
-    TaskPlan("text_transformer?context=16", 150, 2600),
-    TaskPlan("digits_convnet", 150, 1350),
+    TaskPlan("text_transformer?context=16", 120, 2600),
+    TaskPlan("digits_convnet", 120, 1350),
     TaskPlan("text_lstm?context=16", 100, 1500),
     TaskPlan("text_recurrence?context=16", 100, 550),
     TaskPlan("siren", 100, 450),
@@ -48,7 +48,7 @@ TASKS = (
     TaskPlan("wine_softmax", 100, 40),
     TaskPlan("noisy_quadratic?vary=0", 100, 40),
 )
-"""The standard tasks. The grammar families are not among them: 150 steps end on the plateau of their pair statistics for every rule."""
+"""The standard tasks. The grammar families are not among them: 120 steps end on the plateau of their pair statistics for every rule."""
 
 QUICK_TASKS = ("digits_mlp", "digits_autoencoder", "flow_2d", "wine_softmax", "noisy_quadratic?vary=0")
 QUICK_RULES = (

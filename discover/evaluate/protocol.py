@@ -22,8 +22,9 @@ class Protocol:
 
     `coarse` learning rates on a log grid from `low` to `high` with the rule's default hyperparameters; then `variants` draws of up to two
     hyperparameters, each with `around` rates about the best one so far, moved by a share of a step from draw to draw (a rule
-    without hyperparameters thus spends these trials on finer rates); then `refine` rates close to the best (variant, rate). Each
-    trial trains on `tune_seeds` draws of the task; `seeds` fresh ones give the final figures, with `evals` validations on the way.
+    without hyperparameters thus spends these trials on finer rates). So far each trial trains on one draw of the task; then `refine`
+    rates close to the best (variant, rate) train on `tune_seeds` draws each, so that no rate on the brink of divergence is chosen by
+    luck. `seeds` fresh draws give the final figures, with `evals` validations on the way.
     """
 
     low: float = 1e-5
@@ -32,7 +33,7 @@ class Protocol:
     variants: int = 2
     around: int = 6
     refine: int = 6
-    tune_seeds: int = 1
+    tune_seeds: int = 3
     seeds: int = 5
     evals: int = 10
     schedules: tuple[str, ...] = SCHEDULES
@@ -45,13 +46,13 @@ class Protocol:
 
     @property
     def trials(self) -> int:
-        """Trainings that tune one cell, `tune_seeds` draws each."""
+        """Choices of hyperparameters and rate that are tried for one cell."""
         return self.coarse + self.variants * self.around + self.refine
 
     @property
     def trainings(self) -> int:
         """All trainings of one cell."""
-        return self.trials * self.tune_seeds + self.seeds
+        return self.trials + self.refine * (self.tune_seeds - 1) + self.seeds
 
     @property
     def step(self) -> float:

@@ -13,13 +13,16 @@ from discover.evaluate.table import Cell, better, steps_to
 from discover.rank.results import Results
 from discover.reading import CAP, FLOOR
 
+MOST = 2.0
+"""No draw counts more: on small separable data a test loss may be 0 to many digits by chance."""
+
 
 def results(config: EvaluationConfig, cells: Sequence[Cell], notes: dict[str, Any] | None = None) -> Results:
     """Every rule and task at the schedule that tuned better (validation), seeds in their order.
 
-    A score is log(loss / initial loss) above the known optimum, in multiples of the reference's mean over seeds: 0 no progress or a failed
-    training, 1 the reference. Seed s of every rule is the same draw of the task, so its target is the reference's own final validation loss
-    on that draw; steps are in multiples of what the reference needed for it there.
+    A score is log(loss / initial loss) above the known optimum, in multiples of the reference's mean over seeds: 0 no progress or a
+    failed training, 1 the reference, at most `MOST`. Seed s of every rule is the same draw of the task, so its target is the reference's
+    own final validation loss on that draw; steps are in multiples of what the reference needed for it there.
     """
     chosen = {(cell.rule, cell.task): cell for cell in better(cells)}
     shape = (len(config.rules), len(config.tasks), config.protocol.seeds)
@@ -53,8 +56,8 @@ def progress(cell: Cell) -> float:
 
 
 def scores(cell: Cell, base: Cell, seeds: int) -> np.ndarray:
-    """Scores [S], none below 0."""
-    return np.maximum(log_ratios(cell) / progress(base), 0.0) if cell.losses else np.zeros(seeds)
+    """Scores [S], from 0 to `MOST`."""
+    return np.clip(log_ratios(cell) / progress(base), 0.0, MOST) if cell.losses else np.zeros(seeds)
 
 
 def ratios(cell: Cell, base: Cell, seeds: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def _cell(raw: Raw, steps: int, target: float, cost: float) -> Cell:
         return Cell(
             *names, None, None, None, (), (), (), (), (), math.inf, math.inf, {}, math.inf, False, 0, steps, cost, 0.0, raw["failed"]
         )
-    test = tuple(raw["test"])
+    test = tuple(math.inf if diverged(start, end) else end for start, end in zip(raw["initial"], raw["test"], strict=True))
     failures = sum(not math.isfinite(x) for x in test)
     mean, low, high = (None, None, None) if failures else student_interval(test)
     curves = tuple(tuple(row) for row in raw["curve"])
@@ -100,6 +100,11 @@ def _cell(raw: Raw, steps: int, target: float, cost: float) -> Cell:
         {"learning_rate": raw["rate"], **raw["hypers"]}, raw["loss"], raw["edge"], raw["trials"], steps, cost, raw["seconds"],
         f"diverged on {failures} of {len(test)} draws" if failures else "",
     )  # fmt: skip
+
+
+def diverged(initial: float, final: float) -> bool:
+    """Whether a training that ended far above its start failed like one that overflowed; the bound is that of `tasks.rollout.diverged`."""
+    return final - initial > 10.0 * max(abs(initial), 1.0)
 
 
 def steps_to(curve: Sequence[float], initial: float, target: float, steps: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ Measure = Callable[[Sequence[Request]], list[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The best trial: mean validation loss over the tuning draws (+inf where every trial failed), hyperparameters and peak rate."""
+    """The best trial: mean validation loss over its draws (+inf where every trial failed), hyperparameters and peak rate."""
 
     loss: float
     hypers: tuple[tuple[str, float], ...]
@@ -88,9 +88,10 @@ def cells(protocol: Protocol, hypers: Sequence[Hyper], seed: int, measure: Measu
     drawn = [{}, *variants(hypers, protocol.variants, Random(f"{seed}:variants"))]
     choices = [tuple({**{h.name: h.default for h in hypers}, **change}.items()) for change in drawn]
     tuned = [Tuned(math.inf, choices[0], math.sqrt(protocol.low * protocol.high), 0) for _ in protocol.schedules]
-    tuned = _stage(protocol, tuned, [[(choices[0], grid(protocol))] for _ in tuned], measure)
-    tuned = _stage(protocol, tuned, [_around(protocol, best.rate, choices) for best in tuned], measure)
-    tuned = _stage(protocol, tuned, [[(best.hypers, finer(protocol, best.rate))] for best in tuned], measure)
+    tuned = _stage(protocol, tuned, [[(choices[0], grid(protocol))] for _ in tuned], 1, measure)
+    tuned = _stage(protocol, tuned, [_around(protocol, best.rate, choices) for best in tuned], 1, measure)
+    close = [[(best.hypers, finer(protocol, best.rate))] for best in tuned]
+    tuned = _stage(protocol, [replace(best, loss=math.inf) for best in tuned], close, protocol.tune_seeds, measure)
     fresh = tuple(range(protocol.tune_seeds, protocol.tune_seeds + protocol.seeds))
     asked = [
         Request(best.hypers, (best.rate,) * len(fresh), fresh, schedule == "cosine", final=True)
@@ -129,9 +130,9 @@ def _around(protocol: Protocol, rate: float, choices: Sequence[Choice]) -> Asked
     return asked
 
 
-def _stage(protocol: Protocol, tuned: Sequence[Tuned], asked: Sequence[Asked], measure: Measure) -> list[Tuned]:
-    """Try (hyperparameters, rates) for each schedule on the tuning draws and keep the best; ties stay with the earlier."""
-    draws = range(protocol.tune_seeds)
+def _stage(protocol: Protocol, tuned: Sequence[Tuned], asked: Sequence[Asked], count: int, measure: Measure) -> list[Tuned]:
+    """Try (hyperparameters, rates) for each schedule on the first `count` draws and keep the best; ties stay with the earlier."""
+    draws = range(count)
     requests, owners = [], []
     for owner, (schedule, parts) in enumerate(zip(protocol.schedules, asked, strict=True)):
         for hypers, rates in parts:

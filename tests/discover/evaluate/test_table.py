@@ -13,8 +13,9 @@ from discover.errors import UserError
 from discover.evaluate.presets import MATRIX_RULES, PRESETS, named_rules
 from discover.evaluate.protocol import EvaluationConfig, Protocol, TaskPlan
 from discover.evaluate.ranked import results
-from discover.evaluate.table import better, steps_to, table
+from discover.evaluate.table import better, diverged, steps_to, table
 from discover.interval import student_interval
+from tasks import rollout
 
 PROTOCOL = Protocol(seeds=2, evals=2)
 CONFIG = EvaluationConfig(named_rules(["sam", "sgd", "adamw"]), (TaskPlan("t", 10),), PROTOCOL)
@@ -62,6 +63,20 @@ def test_failures_are_rows_with_a_reason():
     assert constant.mean is None and constant.failed == "diverged on 1 of 2 draws" and constant.curve == (0.5, math.inf)
     assert cosine.mean is None and cosine.failed == "it broke" and cosine.steps_ratio == math.inf
     assert [cell.schedule for cell in better(cells)] == ["constant", "cosine"]
+
+
+def test_a_loss_far_above_the_start_is_a_failure_as_in_the_training_loop():
+    cells = table(CONFIG, [*both("adamw", (0.2, 0.4), 0.6), raw("sgd", "constant", (0.2, 12.0), 0.5)])
+    sgd = next(cell for cell in cells if cell.rule == "sgd")
+    assert sgd.losses == (0.2, math.inf) and sgd.failed == "diverged on 1 of 2 draws"
+    for initial in (-3.0, 0.1, 5.0):
+        for final in (initial + 9.9, initial + 10.1, initial + 49.0, initial + 51.0):
+            assert diverged(initial, final) == bool(rollout.diverged(np.float32(initial), np.float32(final)))  # type: ignore[arg-type]
+
+
+def test_no_draw_counts_more_than_twice_the_reference():
+    cells = table(CONFIG, [*both("adamw", (0.2, 0.4), 0.6), *both("sam", (1e-9, 0.4), 0.4)])
+    assert results(CONFIG, cells).score[0, 0, 0] == 2.0
 
 
 def test_results_are_in_units_of_adamw():
