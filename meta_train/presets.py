@@ -2,7 +2,9 @@
 
 `discover meta-train tiny`: a learnable Adam on 212-weight networks, a few seconds; checks that everything is in place.
 `discover meta-train digits`: the published network with 4 hidden units on one family (64-32-10 on digits, 200 steps).
-`discover meta-train general`: a mixture of cheap search families of widths up to 64, the recipe of weights that ship.
+`discover meta-train general`: the recipe of the weights that ship (`meta_train.pretrained`): a mixture of cheap families of widths up to 64,
+judged by validation loss. The best checkpoint on the validation families came after 200 outer steps (0.64 M inner steps, score -0.084 nats
+against Adam tuned over 15 rates for each family); by step 500 it was -0.005, while the training families went on improving.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ PRESETS: Mapping[str, MetaConfig] = {
     "general": MetaConfig(
         optimizer="scale_free",
         tasks=(
-            "digits_mlp?vary=1.0", "digits_mlp?width=64&depth=2&tanh=1&batch=32&vary=1.0", "digits_mlp?width=16&depth=4&batch=32&vary=1.0",
-            "micro_mlp?vary=1.0", "breast_cancer?vary=1.0", "wine_softmax?vary=1.0", "noisy_quadratic?vary=1.0", "deep_linear?vary=1.0",
-            "adding_rnn?vary=1.0", "matrix_sensing?vary=1.0",
+            "digits_mlp?vary=1.0", "digits_mlp?width=64&tanh=1&vary=1.0", "digits_mlp?width=16&depth=3&vary=1.0&batch=32",
+            "micro_mlp?vary=1.0", "breast_cancer?vary=1.0", "wine_softmax?vary=1.0", "deep_linear?vary=1.0",
+            "matrix_sensing?vary=1.0", "noisy_quadratic?vary=1.0", "adding_rnn?width=16&batch=16&vary=1.0",
         ),
         validation=("diabetes_mlp", "flow_2d", "siren", "digits_convnet?width=8"),
-        estimator="es_single", particles=16, steps=25, shortest=100, longest=1000, curriculum=2000, families_per_step=4,
-        schedule="cosine", parametrisation="mup", disguise_weights=1.0, disguise_loss=1.0,
-        outer_steps=10000, rate=1e-3, warmup=100, clip=1.0, validate_every=250, validation_steps=200,
+        estimator="es_single", particles=8, steps=50, sigma=0.02, shortest=100, longest=1000, curriculum=500, families_per_step=4,
+        schedule="cosine", judged="valid", parametrisation="mup", disguise_weights=0.3, disguise_loss=2.0,
+        outer_steps=2000, rate=3e-3, warmup=20, validate_every=100, validation_steps=200,
     ),
 }  # fmt: skip
 
