@@ -2,9 +2,9 @@
 
 `discover meta-train tiny`: a learnable Adam on 212-weight networks, a few seconds; checks that everything is in place.
 `discover meta-train digits`: the published network with 4 hidden units on one family (64-32-10 on digits, 200 steps).
-`discover meta-train general`: the recipe of the weights that ship (`meta_train.pretrained`): a mixture of cheap families of widths up to 64,
-judged by validation loss. The best checkpoint on the validation families came after 200 outer steps (0.64 M inner steps, score -0.084 nats
-against Adam tuned over 15 rates for each family); by step 500 it was -0.005, while the training families went on improving.
+`discover meta-train general`: the recipe of the weights that ship (`meta_train.pretrained`): a mixture of cheap families of widths up
+to 64, judged by validation loss. The best checkpoint on the validation families came after 200 outer steps (0.64 M inner steps, score
+-0.084 nats against Adam tuned over 15 rates for each family); by step 500 it was -0.005, while the training families went on improving.
 """
 
 from __future__ import annotations
