@@ -29,16 +29,17 @@ def main(kills: int) -> None:
     """Print one line for each kill and exit with 1 if any run differs."""
     with tempfile.TemporaryDirectory() as parent:
         whole, rng, same = Path(parent) / "whole", Random(0), 0
+        process = begin(whole)
+        wait_for_checkpoint(whole)
         began = time.monotonic()
-        begin(whole).wait()
+        process.wait()
         length = time.monotonic() - began
-        print(f"undisturbed: {length:.1f} s")
+        print(f"undisturbed: {length:.1f} s after the first checkpoint")
         for number in range(kills):
             out = Path(parent) / str(number)
             process = begin(out)
-            while not committed(out):
-                time.sleep(0.02)
-            time.sleep(rng.random() * 0.5 * length)
+            wait_for_checkpoint(out)
+            time.sleep(rng.random() * 0.9 * length)
             process.send_signal(signal.SIGKILL)
             process.wait()
             reached = run_folder.summary(out)["outer_steps"]
@@ -48,6 +49,12 @@ def main(kills: int) -> None:
             print(f"kill {number + 1:2d}, resumed from outer step {reached:3d}: {'identical' if equal else 'DIFFERENT'}", flush=True)
         print(f"{same} of {kills} identical")
     sys.exit(same != kills)
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    """Until the run has something to go on from."""
+    while not committed(folder):
+        time.sleep(0.02)
 
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
