@@ -17,6 +17,8 @@ from discover.rank.results import Results
 
 NEGLIGIBLE = 1e-6
 """Weights and slacks below count as zero; ten times the tolerance of the linear programs."""
+MARGINS = (0.0, 1e-9, 1e-8, 1e-7, NEGLIGIBLE)
+"""What is added to the value of a game until mixtures reach it: the value comes out of a program with a tolerance of its own."""
 
 
 class Equilibrium(NamedTuple):
@@ -107,12 +109,18 @@ def _interior(scores: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray]
     point = np.c_[np.eye(both), np.eye(both)]
     slack = np.c_[scores, np.eye(rules)] @ point  # S p + slack = value · α
     total = np.r_[np.ones(tasks), np.zeros(rules)] @ point
-    found = linprog(
-        np.r_[-np.ones(both), np.zeros(both), 10 * NEGLIGIBLE],  # α is no larger than it must be
-        A_eq=np.r_[np.c_[slack, np.full(rules, -value)], np.r_[total, -1.0][None]],
-        b_eq=np.zeros(rules + 1),
-        bounds=[(0, 1)] * both + [(0, None)] * both + [(1, 1.0 / NEGLIGIBLE)],
-    )
+    found = None
+    for margin in MARGINS:
+        found = linprog(
+            np.r_[-np.ones(both), np.zeros(both), 10 * NEGLIGIBLE],  # α is no larger than it must be
+            A_eq=np.r_[np.c_[slack, np.full(rules, -value - margin)], np.r_[total, -1.0][None]],
+            b_eq=np.zeros(rules + 1),
+            bounds=[(0, 1)] * both + [(0, None)] * both + [(1, 1.0 / NEGLIGIBLE)],
+        )
+        if found.status == 0:
+            break
+    if found is None or found.status != 0:
+        raise ArithmeticError("the game of rules against tasks could not be solved")
     positive = (found.x[:both] + found.x[both : 2 * both]) / found.x[-1]
     return positive[:tasks], positive[tasks:] <= NEGLIGIBLE
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from discover.rank import nash
 from discover.rank.means import mean
 from discover.rank.nash import equilibrium, nash_average, task_weights
 from tests.discover.rank.made import duplicated, results
@@ -111,3 +113,21 @@ def test_missing_cells_count_as_the_median_of_their_task() -> None:
 
 def test_equal_scores_are_equal() -> None:
     np.testing.assert_allclose(nash_average(results(np.full((3, 4), 0.7))), 0.7)
+
+
+def test_a_program_that_gives_up_is_tried_again_with_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leaderboard of 32 rules and 16 tasks made the solver stop with an unknown status."""
+    scores = np.random.default_rng(0).uniform(size=(6, 4))
+    expected = nash.task_weights(scores)
+    solve, calls = nash.linprog, []
+
+    def unsure(*arguments: Any, **options: Any) -> Any:
+        found = solve(*arguments, **options)
+        calls.append(found)
+        if len(calls) in (2, 3):  # the first one finds the value
+            found.x, found.status = None, 4
+        return found
+
+    monkeypatch.setattr(nash, "linprog", unsure)
+    np.testing.assert_allclose(nash.task_weights(scores), expected, atol=1e-5)
+    assert len(calls) == 4
