@@ -17,7 +17,6 @@ import pytest
 
 from discover.store import RunStore
 
-pytestmark = pytest.mark.alone
 SEARCH = ("search", "--preset", "micro", "--seed", "5", "--max-proposals", "700", "--json")
 SAME = ("best", "front", "config", "proposals", "trained", "rejected", "result")
 """What must not depend on how a run went."""
