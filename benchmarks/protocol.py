@@ -113,7 +113,7 @@ def main() -> None:
         for rule in chosen.rules:
             asked: list[Any] = []
             answers: list[tuple[float, float]] = []
-            trainer = Trainer(task, STEPS, protocol, SEED)
+            trainer = Trainer(task, STEPS, protocol, SEED, tuple(map(zoo.text, chosen.rules)))
 
             def measure(requests: Any, rule: str = rule, trainer: Any = trainer, asked: Any = asked, answers: Any = answers) -> Any:
                 found = trainer.measure(zoo.text(rule), requests)

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from search_space.encode import LR, Encoded, G, T, W
-from search_space.instructions import FULL_OPS, FUSED, NUMBER_OPS, SMALL_OPS, reduce_to_global, reduce_to_small
+from search_space.instructions import FUSED, reduce_to_global, reduce_to_small
 from search_space.layout import Layout
 from search_space.ops import OPS
+from search_space.repertoire import ALL, Repertoire, renumber
 
 
 class InterpreterState(NamedTuple):
@@ -37,14 +38,16 @@ class BatchOptimizer(NamedTuple):
     finite: Callable[[InterpreterState], jax.Array]
 
 
-def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool = False) -> BatchOptimizer:
+def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool = False, repertoire: Repertoire = ALL) -> BatchOptimizer:
     """P programs (arrays with a leading axis P) as one optimizer over P · B batch members.
 
     `init(params)`, `update(grads, state, params, learning_rate)` with leaves (P·B, …) and learning_rate f32 (P·B,), program-major, or
     member-major with `programs_fastest`. `finite(state)` is False for members whose update or live slots were non-finite at the end of any
-    step so far.
+    step so far. The programs must need no instruction outside the `repertoire`.
     """
     count = programs.result.shape[0]
+    programs = renumber(programs, repertoire)
+    tables = _Tables(layout, repertoire)
 
     def split(x: jax.Array) -> jax.Array:
         """(P·B, …) → (P, B, …)."""
@@ -69,7 +72,7 @@ def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool
         t = state.t + 1.0
         full = state.full.at[:, G].set(split(layout.flatten(grads))).at[:, W].set(split(layout.flatten(params)))
         number = state.number.at[:, LR].set(split(learning_rate)).at[:, T].set(t)
-        number, small, full, finite = _run_all(layout, programs, number, state.small, full, state.finite)
+        number, small, full, finite = _run_all(tables, programs, number, state.small, full, state.finite)
         results = jax.vmap(lambda bank, register: lax.dynamic_index_in_dim(bank, register, 0, keepdims=False))(full, programs.result)
         return layout.unflatten(join(-results), grads), InterpreterState(number, small, full, finite, t)
 
@@ -83,15 +86,13 @@ def _fill(values: jax.Array, *sizes: int) -> jax.Array:
 
 
 def _run_all(
-    layout: Layout, programs: Encoded, number: jax.Array, small: jax.Array, full: jax.Array, finite: jax.Array
+    tables: _Tables, programs: Encoded, number: jax.Array, small: jax.Array, full: jax.Array, finite: jax.Array
 ) -> tuple[jax.Array, ...]:
-    tables = _Tables(layout)
-
     def one(p: jax.Array, banks: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         code = jax.tree.map(lambda x: lax.dynamic_index_in_dim(jnp.asarray(x), p, 0, keepdims=False), programs)
         number, small, full, finite = banks
         number, small, full = _segments(tables, code, p, number, small, full)
-        ok = _finite(layout, code, p, number, small, full)
+        ok = _finite(tables.layout, code, p, number, small, full)
         return number, small, full, finite.at[p].set(finite[p] & ok)
 
     return lax.fori_loop(0, finite.shape[0], one, (number, small, full, finite))
@@ -156,11 +157,11 @@ def _finite(layout: Layout, code: Encoded, p: jax.Array, number: jax.Array, smal
 class _Tables:
     """Branches of the three switches for a layout."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, known: Repertoire) -> None:
         self.layout = layout
-        self.number = [self._number(name) for name in NUMBER_OPS]
-        self.small = [self._small(name) for name in SMALL_OPS]
-        self.full = [self._full(name) for name in FULL_OPS]
+        self.number = [self._number(name) for name in known.number]
+        self.small = [self._small(name) for name in known.small]
+        self.full = [self._full(name) for name in known.full]
 
     def _number(self, name: str) -> Callable[..., jax.Array]:
         return self._reduction(reduce_to_global, name) if ":" in name else _plain(name, bank=0)

@@ -50,7 +50,7 @@ def _measure(plan: Plan, unit: Unit, rule: str, centre: float | None) -> dict[st
 
     version = FAMILIES[unit.family][unit.size]
     protocol = Protocol(tune_seeds=1, seeds=plan.seeds, evals=1, members=plan.members)
-    trainer = Trainer(version.spec, version.steps, protocol, plan.seed)
+    trainer = Trainer(version.spec, version.steps, protocol, plan.seed, tuple(zoo.text(name) for name in plan.rules))
     text = zoo.text(rule)
     hypers = tuple((hyper.name, hyper.default) for hyper in hypers_of(text))
     start = time.perf_counter()

@@ -50,7 +50,7 @@ def run_job(number: int) -> list[dict[str, Any]]:
 
     config = _worker[0]
     job = jobs(config)[number]
-    trainer = Trainer(job.task.spec, job.task.steps, config.protocol, config.seed)
+    trainer = Trainer(job.task.spec, job.task.steps, config.protocol, config.seed, tuple(rule.text for rule in config.rules))
     return [cell for rule in job.rules for cell in _cells(config, trainer, job.task, rule)]
 
 

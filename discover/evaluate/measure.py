@@ -25,6 +25,7 @@ from search_space.interpreter import batch_optimizer
 from search_space.layout import Layout
 from search_space.parse import parse
 from search_space.program import Program, RuleError, RuleSet
+from search_space.repertoire import ALL, Repertoire, repertoire
 from search_space.training import evaluation_params, training_step
 from search_space.use import optimizer
 from tasks.batch import TaskBatch
@@ -66,16 +67,20 @@ class _Switch(NamedTuple):
 class Trainer:
     """Trains rules on a family for `steps` steps; instance i of the pool is one draw of the task, its weights and its minibatches.
 
-    Instances 0 … tune_seeds − 1 are for tuning, the following `seeds` for the final figures: no draw serves both.
+    Instances 0 … tune_seeds − 1 are for tuning, the following `seeds` for the final figures: no draw serves both. Where `rules` holds
+    the texts of all rules that will be measured, less is compiled.
     """
 
     task: str
     steps: int
     protocol: Protocol
     seed: int
+    rules: tuple[str, ...] = ()
 
     def measure(self, rule: str, requests: Sequence[Request]) -> list[Answer]:
         """Train a rule (its text) as each request says; answers in order. Raises `RuleError` for a rule that cannot be trained here."""
+        if self.rules and rule not in self.rules:
+            raise ValueError("this rule is not among those that the trainer was made for")
         program = parse(rule)
         plain = _interpreted(program)
         chunks = [(number, chunk) for number, request in enumerate(requests) for chunk in _chunks(request, self.protocol.members)]
@@ -106,7 +111,8 @@ class Trainer:
         )
         schedule = Schedule("cosine", protocol.warmup)
         compiled = None if plain else program
-        out = jax.device_get(_train(pool, items, jnp.asarray(self.steps, jnp.int32), compiled, schedule, protocol.evals))
+        known = _repertoire(self.rules) if plain else ALL
+        out = jax.device_get(_train(pool, items, jnp.asarray(self.steps, jnp.int32), compiled, known, schedule, protocol.evals))
         return [
             Answer(*(tuple(leaf[p, : len(chunk.rates)].tolist()) for leaf in (out["valid"], out["test"], out["initial"], out["curve"])))
             for p, chunk in enumerate(chunks)
@@ -135,6 +141,13 @@ def _interpreted(program: Compiled) -> bool:
     return True
 
 
+@lru_cache(maxsize=4)
+def _repertoire(rules: tuple[str, ...]) -> Repertoire:
+    """The instructions of those rules that the interpreter runs; all that there are where no rules are named."""
+    programs = [program for program in map(parse, rules) if isinstance(program, Program) and _interpreted(program)]
+    return repertoire(map(encode, programs)) if rules else ALL
+
+
 def _rules(program: Compiled, plain: bool, chunks: Sequence[Request]) -> Any:
     """What differs between the items, leaves [P, …]."""
     if plain:
@@ -150,9 +163,9 @@ def _pool(task: str, seed: int, count: int) -> TaskBatch:
     return TaskBatch.create(load(task), jax.random.key(seed), learning_rates=(0.0,), tasks=count)
 
 
-@partial(jax.jit, static_argnames=("compiled", "schedule", "evals"))
+@partial(jax.jit, static_argnames=("compiled", "known", "schedule", "evals"))
 def _train(
-    pool: TaskBatch, items: Items, steps: jax.Array, compiled: Compiled | None, schedule: Schedule, evals: int
+    pool: TaskBatch, items: Items, steps: jax.Array, compiled: Compiled | None, known: Repertoire, schedule: Schedule, evals: int
 ) -> dict[str, jax.Array]:
     """Losses: valid, test and initial f32[P, B], curve f32[P, B, E]; zeros where no work is wanted."""
     layout = Layout.of(jax.eval_shape(pool.task().init, jax.random.key(0)))
@@ -161,7 +174,7 @@ def _train(
         configs = jax.tree.map(lambda leaf: leaf[item.instance], pool.configs)
         batch = TaskBatch(pool.family, configs, pool.keys[item.instance], item.rates[:, None, None])
         multiplier = _Switch(item.scheduled, schedule)
-        rule = _interpreter(layout, item.rule) if compiled is None else _compiled(compiled, item.rule)
+        rule = _interpreter(layout, item.rule, known) if compiled is None else _compiled(compiled, item.rule)
         done = rollout(batch, rule, steps=steps, schedule=multiplier, evals=evals, splits=("valid", "test"), watch=item.watch)
         return {
             "valid": done.final["valid"].reshape(-1),
@@ -178,9 +191,9 @@ def _train(
     return jax.lax.map(one, jax.tree.map(jnp.asarray, items))
 
 
-def _interpreter(layout: Layout, program: Encoded) -> BatchOptimizer:
+def _interpreter(layout: Layout, program: Encoded, known: Repertoire) -> BatchOptimizer:
     """One program as data."""
-    return BatchOptimizer(*batch_optimizer(layout, jax.tree.map(lambda leaf: leaf[None], program)))
+    return BatchOptimizer(*batch_optimizer(layout, jax.tree.map(lambda leaf: leaf[None], program), repertoire=known))
 
 
 def _compiled(rule: Compiled, hypers: dict[str, Any]) -> BatchOptimizer | LossOptimizer:

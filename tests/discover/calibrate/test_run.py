@@ -19,6 +19,7 @@ from discover.evaluate.jobs import hypers_of
 from discover.evaluate.protocol import Protocol
 from discover.evaluate.trials import Answer, Request
 from discover.outcomes import Outcome
+from search_space import zoo
 from search_space.encode import encode
 from search_space.program import Program
 from search_space.use import load
@@ -164,9 +165,10 @@ def test_wrong_use_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 class FakeTrainer:
     """Losses that are lowest at the rate 0.3, the same for all rules; draw i adds i."""
 
-    def __init__(self, task: str, steps: int, protocol: Protocol, seed: int) -> None:
+    def __init__(self, task: str, steps: int, protocol: Protocol, seed: int, rules: tuple[str, ...]) -> None:
         self.facts = (task, steps, protocol.tune_seeds, protocol.seeds, seed)
         assert self.facts[:2] in [(version.spec, version.steps) for family in FAMILIES.values() for version in family.values()]
+        assert rules == (zoo.text("sgd"), zoo.text("adamw"))
 
     def measure(self, rule: str, requests: list[Request]) -> list[Answer]:
         assert all(dict(request.hypers) == {h.name: h.default for h in hypers_of(rule)} for request in requests)

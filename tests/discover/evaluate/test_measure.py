@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,13 @@ def test_a_diverged_member_is_infinite_and_disturbs_no_other(interpreted: list[A
 
 def test_the_answer_does_not_depend_on_what_else_is_asked(interpreted: list[Answer]):
     assert TRAINER.measure(zoo.text("adamw"), REQUESTS[1:2])[0].valid == interpreted[1].valid
+
+
+def test_less_is_compiled_for_known_rules_and_nothing_else_changes(interpreted: list[Answer]):
+    some = replace(TRAINER, rules=(zoo.text("adamw"), zoo.text("sam"), zoo.text("muon")))
+    assert repr(some.measure(zoo.text("adamw"), REQUESTS)) == repr(interpreted)
+    with pytest.raises(ValueError, match="not among those"):
+        some.measure(zoo.text("lion"), REQUESTS)
 
 
 def written_out(step, rate: float, instance: int, schedule: Schedule | None = None) -> float:
