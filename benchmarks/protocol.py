@@ -2,8 +2,10 @@
 
 Both sides make the same trainings: for every rule and task each learning rate and hyperparameter variant of the protocol, both
 schedules, then the fresh seeds. The loop jits one training step for each rule and task (rate and hyperparameters are arguments, so
-that it compiles once), calls it from Python, and measures losses when the protocol does. One run on one core each, nothing cached; seconds
-are those of the processor, which other work on the machine disturbs least. The unit is (rule × task × step) of trainings a second.
+that it compiles once), calls it from Python, and measures losses when the protocol does. It takes optax's own optimizer where this file
+knows one and else our compiled rule, which is an optax transformation too. One run on one core each, nothing cached; seconds are those of
+the processor, which other work on the machine disturbs least. The unit is (rule × task × step) of trainings a second. `--rules standard`
+takes the rules of that preset which the interpreter runs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from discover.bench.timing import machine, one_core
@@ -51,12 +54,13 @@ def looped(task_name: str, rule: str, requests: list[Any], protocol: Any) -> lis
     import jax.numpy as jnp
     import optax
 
+    from search_space.use import optimizer
     from tasks.batch import TaskBatch
     from tasks.contracts import Schedule
     from tasks.registry import load
     from tasks.streams import derive
 
-    factory = factories()[rule]
+    factory = factories().get(rule) or partial(optimizer, rule)
     pool = TaskBatch.create(load(task_name), jax.random.key(SEED), learning_rates=(0.0,), tasks=protocol.tune_seeds + protocol.seeds)
     schedule = Schedule("cosine", protocol.warmup)
 
@@ -95,16 +99,19 @@ def looped(task_name: str, rule: str, requests: list[Any], protocol: Any) -> lis
 def main() -> None:
     """Print both times, their ratio and how far apart the losses are that both sides measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rules", nargs="*", default=RULES)
+    parser.add_argument("--rules", nargs="*", default=RULES, help="names, or: standard")
     parser.add_argument("--tasks", nargs="*", default=TASKS)
     chosen = parser.parse_args()
     one_core()
     from discover.evaluate.jobs import hypers_of
-    from discover.evaluate.measure import Trainer
+    from discover.evaluate.measure import Trainer, interpreted
+    from discover.evaluate.presets import PRESETS
     from discover.evaluate.protocol import Protocol
     from discover.evaluate.trials import cells
     from search_space import zoo
 
+    if chosen.rules == ["standard"]:
+        chosen.rules = [name for name in PRESETS["standard"].rules if interpreted(zoo.program(name))]
     protocol = Protocol()
     ours = theirs = 0.0
     worst: list[float] = []

@@ -82,7 +82,7 @@ class Trainer:
         if self.rules and rule not in self.rules:
             raise ValueError("this rule is not among those that the trainer was made for")
         program = parse(rule)
-        plain = _interpreted(program)
+        plain = interpreted(program)
         chunks = [(number, chunk) for number, request in enumerate(requests) for chunk in _chunks(request, self.protocol.members)]
         answers: list[list[Answer]] = [[] for _ in requests]
         for start in range(0, len(chunks), ITEMS):
@@ -130,7 +130,7 @@ def _full(values: Sequence[Any], size: int) -> list[Any]:
     return [*values, *[values[-1]] * (size - len(values))]
 
 
-def _interpreted(program: Compiled) -> bool:
+def interpreted(program: Compiled) -> bool:
     """Whether the interpreter runs the rule: it asks for nothing but a gradient, is evaluated at its weights and fits."""
     if isinstance(program, RuleSet) or program.plan or program.queries or program.view is not None:
         return False
@@ -144,7 +144,7 @@ def _interpreted(program: Compiled) -> bool:
 @lru_cache(maxsize=4)
 def _repertoire(rules: tuple[str, ...]) -> Repertoire:
     """The instructions of those rules that the interpreter runs; all that there are where no rules are named."""
-    programs = [program for program in map(parse, rules) if isinstance(program, Program) and _interpreted(program)]
+    programs = [program for program in map(parse, rules) if isinstance(program, Program) and interpreted(program)]
     return repertoire(map(encode, programs)) if rules else ALL
 
 

@@ -35,7 +35,7 @@ def interpreted() -> list[Answer]:
 
 
 def test_the_compiler_measures_the_same(interpreted: list[Answer], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(measure, "_interpreted", lambda program: False)
+    monkeypatch.setattr(measure, "interpreted", lambda program: False)
     for mine, theirs in zip(interpreted, TRAINER.measure(zoo.text("adamw"), REQUESTS), strict=True):
         for name in Answer._fields:
             np.testing.assert_allclose(getattr(mine, name), getattr(theirs, name), rtol=1e-4)
