@@ -6,9 +6,11 @@ distribution of primitives and the verdicts.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from random import Random
+
+import tyro
+from tyro.conf import Positional
 
 from search_space import zoo
 from search_space.dataflow import dataflow
@@ -17,7 +19,7 @@ from tests.search_space.agreement import check
 from tests.search_space.programs import live_program
 
 
-def main(count: int) -> None:
+def main(count: Positional[int] = 600) -> None:
     """Check `count` random programs and the zoo."""
     rng = Random(7)
     programs = [live_program(rng, rng.choice((4, 8, 14))) for _ in range(count)]
@@ -35,4 +37,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    tyro.cli(main)

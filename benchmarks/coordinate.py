@@ -15,6 +15,8 @@ from random import Random
 
 import jax
 import numpy as np
+import tyro
+from tyro.conf import Positional
 
 from benchmarks.feature_sizes import feature_report
 from meta_train.mup.coordinate_check import WIDTHS, CoordinateCheck, coordinate_check, coordinate_checks
@@ -38,7 +40,7 @@ STEPS, MOVE = 4, 0.05
 BAR, SP_BAR, BAR_FEATURES = 0.05, 0.5, 0.1
 
 
-def main(figure: Path | None) -> None:
+def main(figure: Positional[Path | None] = None) -> None:
     """Run everything, print a table, exit 1 if a bar is missed."""
     subjects: dict[str, Subject] = {name: rule_subject(load(name), rate) for name, rate in RULES.items()}
     for spec, rate in LEARNED.items():
@@ -111,4 +113,4 @@ def random_text(rng: Random, statements: int = 6) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    tyro.cli(main)

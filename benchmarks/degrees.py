@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 
 import numpy as np
+import tyro
 
 from search_space import zoo
 from search_space.program import Program
@@ -59,4 +60,4 @@ def _servable(program: Program) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tyro.cli(main))

@@ -7,7 +7,6 @@ print, without writing the page; `--page` rewrites what is not measured.
 from __future__ import annotations
 
 import inspect
-import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
+from tyro.conf import Positional
 
 from tasks.batch import TaskBatch
 from tasks.external import SOURCES
@@ -170,12 +171,12 @@ def recorded() -> str:
     return MEASURED + PAGE.read_text(encoding="utf-8").partition(MEASURED)[2]
 
 
-def main() -> None:
-    """Measure, print one table, write the page; `--page` rewrites only what is not measured."""
-    if sys.argv[1:] == ["--page"]:
+def main(families: Positional[tuple[str, ...]] = (), *, page: bool = False) -> None:
+    """Measure families and print one table; for all of them write the page too. With `page` only rewrite what is not measured."""
+    if page:
         PAGE.write_text(f"{catalogue()}\n{recorded()}", encoding="utf-8")
         return
-    chosen = sys.argv[1:] or installed()
+    chosen = families or installed()
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     print("\n".join(lines), flush=True)
     missed = []
@@ -185,9 +186,9 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells(row))} |")
         print(lines[-1], flush=True)
     print(f"\n{len(chosen) - len(missed)} of {len(chosen)} families meet every bar" + (f"; missed: {', '.join(missed)}" if missed else ""))
-    if not sys.argv[1:]:
+    if not families:
         PAGE.write_text("\n".join([catalogue() + "\n" + MEASURED, *lines]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 
 from meta_train.architectures import scale_free, small_fc
 from meta_train.features import FACTORED_DECAYS, MOMENTUM_DECAYS, SECOND_DECAYS, accumulate, published_features, start
@@ -101,4 +102,4 @@ def mean_squares(features: Sequence[jax.Array]) -> jax.Array:
 
 
 if __name__ == "__main__":
-    feature_report(WIDTHS, 0.1)
+    tyro.cli(lambda: feature_report(WIDTHS, 0.1), description=__doc__)

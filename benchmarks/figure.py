@@ -5,14 +5,16 @@ Left: best score so far against proposals. Right: tuned test loss of the found r
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
+
+import tyro
+from tyro.conf import Positional
 
 from discover.store import RunStore
 
 
-def main(run: Path, out: Path) -> None:
+def main(run: Positional[Path], out: Positional[Path]) -> None:
     """Read the run, draw, write."""
     import matplotlib
 
@@ -56,4 +58,4 @@ def _losses(axis: Any, task: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    tyro.cli(main)

@@ -17,6 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import tyro
+from tyro.conf import Positional
+
 COMMAND = [sys.executable, "-m", "discover.cli"]
 CHILD = [sys.executable, "-m", "benchmarks.kills", "--child"]
 SHORT = {
@@ -32,7 +35,7 @@ SHORT = {
 """The preset `micro` with a short ending, so that most of a run is search."""
 
 
-def main(kills: int) -> None:
+def main(kills: Positional[int] = 20) -> None:
     """Print one line for each kill and exit with 1 if any run differs."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
@@ -88,4 +91,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2])
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+        tyro.cli(main)

@@ -7,10 +7,11 @@ of hidden matrices (400 steps, validation loss). About 4 CPU minutes.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
+import tyro
+from tyro.conf import Positional
 
 from meta_train.mup.drawing import draw_transfer
 from meta_train.mup.subjects import rule_subject
@@ -24,7 +25,7 @@ STEPS = 100
 DECAYS, DECAY_RATE, DECAY_STEPS = np.array([0.01, 0.1, 0.3, 1.0, 3.0, 10.0]), 2.0**-7, 400
 
 
-def main(folder: Path) -> None:
+def main(folder: Positional[Path] = Path("docs")) -> None:
     """Measure, print, draw."""
     curves = {}
     for rule, rates in RATES.items():
@@ -75,4 +76,4 @@ def report(title: str, values: np.ndarray, curves: dict[int, np.ndarray]) -> Non
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs"))
+    tyro.cli(main)

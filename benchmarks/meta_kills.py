@@ -17,6 +17,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import tyro
+from tyro.conf import Positional
 
 from meta_train import run_folder
 from meta_train.checkpoint_files import committed
@@ -25,7 +27,7 @@ from meta_train.presets import preset
 OUTER_STEPS, EVERY = 400, 7
 
 
-def main(kills: int) -> None:
+def main(kills: Positional[int] = 10) -> None:
     """Print one line for each kill and exit with 1 if any run differs."""
     with tempfile.TemporaryDirectory() as parent:
         whole, rng, same = Path(parent) / "whole", Random(0), 0
@@ -87,4 +89,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(Path(sys.argv[2]))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+        tyro.cli(main)
