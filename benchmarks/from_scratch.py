@@ -24,7 +24,7 @@ OUTER_STEPS = {2: 1500, 10: 9000}
 SPLITS = ("train", "valid")
 
 
-def run(folder: Path, seed: int, minutes: int) -> dict[str, Any]:
+def run(folder: Path, seed: int, minutes: int, judged: str) -> dict[str, Any]:
     """Train and measure in this process."""
     from discover.devices import prepare
 
@@ -34,7 +34,7 @@ def run(folder: Path, seed: int, minutes: int) -> dict[str, Any]:
     from meta_train.trainer import Trainer
 
     if not run_folder.is_run(folder):
-        run_folder.create(folder, preset("digits", seed=seed, validation=(FAMILY,), outer_steps=OUTER_STEPS[minutes]))
+        run_folder.create(folder, preset("digits", seed=seed, validation=(FAMILY,), judged=judged, outer_steps=OUTER_STEPS[minutes]))
     record = Trainer(folder, budget=60.0 * minutes).train()
     return {"seed": seed, "minutes": minutes, "outer_steps": record.step, "seconds": record.seconds, **measure(folder, seed)}
 
@@ -84,20 +84,32 @@ def measure(folder: Path, seed: int) -> dict[str, Any]:
     return found
 
 
-def spawn(out: Path, seed: int, minutes: int, core: int) -> dict[str, Any]:
+def spawn(out: Path, judged: str, seed: int, minutes: int, core: int) -> dict[str, Any]:
     """Do a run in a process of its own on one core, unless its result is there."""
     result = out / f"{minutes}-{seed}.json"
     if not result.exists():
-        command = [sys.executable, "-m", "benchmarks.from_scratch", "--out", str(out), "--child", str(seed), str(minutes), str(core)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.from_scratch",
+            "--out",
+            str(out),
+            "--judged",
+            judged,
+            "--child",
+            str(seed),
+            str(minutes),
+            str(core),
+        ]
         subprocess.run(command, check=True)
     return json.loads(result.read_text(encoding="utf-8"))
 
 
-def child(out: Path, seed: int, minutes: int, core: int) -> None:
+def child(out: Path, judged: str, seed: int, minutes: int, core: int) -> None:
     """One run on one core; its result is written last."""
     os.sched_setaffinity(0, {core})
     result = out / f"{minutes}-{seed}.json"
-    found = run(out / f"run-{minutes}-{seed}", seed, minutes)
+    found = run(out / f"run-{minutes}-{seed}", seed, minutes, judged)
     result.with_suffix(".new").write_text(json.dumps(found), encoding="utf-8")
     result.with_suffix(".new").replace(result)
 
@@ -123,17 +135,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=int, nargs="*", default=list(OUTER_STEPS), choices=list(OUTER_STEPS))
+    parser.add_argument("--judged", choices=SPLITS, default="train", help="data whose loss theta is trained by")
     parser.add_argument("--child", nargs=3, type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     if chosen.child:
-        child(chosen.out, *chosen.child)
+        child(chosen.out, chosen.judged, *chosen.child)
         return
     cores = sorted(os.sched_getaffinity(0))
     work = [(seed, minutes) for minutes in chosen.minutes for seed in range(chosen.seeds)]
     with ThreadPoolExecutor(len(cores)) as pool:
         lanes = [
-            pool.submit(lambda core, lane: [spawn(chosen.out, *w, core) for w in lane], c, work[i :: len(cores)])
+            pool.submit(lambda core, lane: [spawn(chosen.out, chosen.judged, *w, core) for w in lane], c, work[i :: len(cores)])
             for i, c in enumerate(cores)
         ]
         rows = [row for lane in lanes for row in lane.result()]
