@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -10,3 +11,6 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell that puts the tests into the background makes them ignore Ctrl-C, and with them the commands that they start and interrupt."""
