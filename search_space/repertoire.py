@@ -1,4 +1,4 @@
-"""The instructions that some programs need: an interpreter of these alone compiles in half the time of one that knows them all."""
+"""The instructions that some programs need: an interpreter of these alone compiles faster than one that knows them all."""
 
 from __future__ import annotations
 
