@@ -39,7 +39,7 @@ def run(folder: Path, seed: int, minutes: int, changes: dict[str, str]) -> dict[
     if not run_folder.is_run(folder):
         run_folder.create(folder, preset("digits", seed=seed, validation=(FAMILY,), outer_steps=OUTER_STEPS[minutes], **changes))
     trainer = Trainer(folder, budget=60.0 * minutes - (time.monotonic() - BEGAN))
-    untrained = trainer.state.theta
+    untrained = trainer.best
     record = trainer.train()
     seconds = time.monotonic() - BEGAN
     return {"seed": seed, "minutes": minutes, "outer_steps": record.step, "seconds": seconds, **measure(folder, seed, untrained)}

@@ -13,6 +13,7 @@ from tasks.registry import parse as parse_task
 from tasks.splits import refuse_held_out
 
 ESTIMATOR_NAMES = ("backprop", "es_single", "forward", "full_es", "guided_es", "noise_reuse", "pes", "truncated_es")
+EVOSAX = "evosax:"
 SCHEDULES = ("constant", "cosine")
 JUDGED = ("train", "valid")
 
@@ -30,8 +31,9 @@ class MetaConfig:
     seed: int = 0
 
     estimator: str = "pes"
+    """Of the meta-gradient, or evosax:NAME for a strategy that needs none (see `meta_train.blackbox`)."""
     particles: int = 16
-    """Inner trainings of each family; of antithetic estimators pairs of them."""
+    """Inner trainings of each family; of antithetic estimators pairs of them, and half the population of an evosax strategy."""
     steps: int = 20
     """Inner steps of a truncation."""
     sigma: float = 0.01
@@ -80,7 +82,8 @@ class MetaConfig:
             parse_task(spec)
         refuse_held_out(spec.partition("?")[0].replace("-", "_") for spec in (*self.tasks, *self.validation))
         _require(bool(self.tasks), "a run needs at least one task")
-        _require(self.estimator in ESTIMATOR_NAMES, f"unknown estimator {self.estimator!r}, allowed: {', '.join(ESTIMATOR_NAMES)}")
+        allowed = f"{', '.join(ESTIMATOR_NAMES)}, {EVOSAX}NAME of a strategy"
+        _require(self.estimator in ESTIMATOR_NAMES or bool(self.strategy), f"unknown estimator {self.estimator!r}, allowed: {allowed}")
         _require(self.judged in JUDGED, f"unknown split {self.judged!r}, allowed: {', '.join(JUDGED)}")
         _require(self.schedule in SCHEDULES, f"unknown schedule {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
         known = ("sp", "ntp", "mup")
@@ -93,6 +96,11 @@ class MetaConfig:
         _require(bool(self.validation) or self.scored_tasks >= 1, "scored_tasks is 0 and there is no validation family: nothing chooses")
         several = len(self.tasks)
         _require(1 <= self.families_per_step <= several, f"families_per_step is {self.families_per_step}, allowed: 1 to {several}")
+
+    @property
+    def strategy(self) -> str | None:
+        """Name of the evosax strategy, None where an estimator of the gradient is used."""
+        return self.estimator.removeprefix(EVOSAX) if self.estimator.startswith(EVOSAX) else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

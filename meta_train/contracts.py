@@ -1,4 +1,4 @@
-"""What a learned optimizer is: the type that estimators, the trainer, μP and the command line code against."""
+"""What a learned optimizer is, and what trains one: the types that estimators, the trainer, μP and the command line code against."""
 
 from __future__ import annotations
 
@@ -57,4 +57,43 @@ class LearnedOptimizer(Protocol):
         so is the keyword `value` (the loss) of `update`; both may be left out. `update` needs the parameters.
         Updates have the parameters' dtype. The state depends on nothing but the parameters' shapes.
         """
+        ...
+
+
+class OuterStep(NamedTuple):
+    """What an outer step saw: the mean loss, the inner steps that it took, and whether all its programs had been compiled before."""
+
+    loss: float
+    inner_steps: int
+    compiled: bool
+
+
+class OuterLoop(Protocol):
+    """What changes theta: by gradients (`meta_train.descent`) or by generations (`meta_train.generations`)."""
+
+    @property
+    def theta(self) -> PyTree:
+        """As it is now."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were not taken because they were not finite."""
+        ...
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Everything that a later step depends on besides the configuration; a checkpoint keeps it."""
+        ...
+
+    def restore(self, arrays: dict[str, Any]) -> None:
+        """Go on from such arrays, among which there may be others."""
+        ...
+
+    def step(self, number: int) -> OuterStep:
+        """Take outer step `number`; raises `LearnedOptimizerError` for a task without a finite loss at its initial weights."""
+        ...
+
+    def back_to(self, theta: PyTree) -> None:
+        """Go on from this theta."""
         ...

@@ -42,7 +42,8 @@ class Mixture:
 
     def __init__(self, config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array, mesh: Mesh) -> None:
         self._config, self._key, self._mesh = config, key, mesh
-        self.members = [_member(config, optimizer, spec) for spec in config.tasks]
+        parts = (config.particles, config.steps, config.sigma)
+        self.members = [Member(problem, make(config.estimator, problem, *parts)) for problem in families(config, optimizer)]
 
     def begin(self, theta: PyTree) -> None:
         """Put all particles before their first episode."""
@@ -61,11 +62,7 @@ class Mixture:
 
     def choose(self, step: int) -> list[int]:
         """The families of an outer step, in the order of the configuration."""
-        if len(self.members) == self._config.families_per_step:
-            return list(range(len(self.members)))
-        words = np.asarray(jax.random.key_data(derive(derive(self._key, _CHOICE), step)))
-        order = np.random.default_rng(words.tolist()).permutation(len(self.members))
-        return sorted(int(i) for i in order[: self._config.families_per_step])
+        return turn(self._config, derive(self._key, _CHOICE), step)
 
     def estimate(self, number: int, theta: PyTree, step: int) -> tuple[PyTree, Info]:
         """The gradient of one family's meta-loss; its particles move on."""
@@ -88,17 +85,30 @@ def longest(config: MetaConfig, step: int) -> int:
     return round(config.shortest * (config.longest / config.shortest) ** share)
 
 
-def _member(config: MetaConfig, optimizer: LearnedOptimizer, spec: str) -> Member:
+def turn(config: MetaConfig, key: jax.Array, step: int) -> list[int]:
+    """Numbers of the families of an outer step, in the order of the configuration."""
+    count = len(config.tasks)
+    if count == config.families_per_step:
+        return list(range(count))
+    words = np.asarray(jax.random.key_data(derive(key, step)))
+    order = np.random.default_rng(words.tolist()).permutation(count)
+    return sorted(int(i) for i in order[: config.families_per_step])
+
+
+def families(config: MetaConfig, optimizer: LearnedOptimizer) -> list[TaskProblem]:
+    """The inner problems of a run, one for each family."""
     kind = ValidatedProblem if config.judged == "valid" else TaskProblem
-    problem = kind(
-        Parametrised(load(spec), config.parametrisation),
-        optimizer,
-        shortest=config.shortest,
-        longest=config.longest,
-        schedule=schedule(config),
-        augmentation=Augmentation(config.disguise_weights, config.disguise_loss),
-    )
-    return Member(problem, make(config.estimator, problem, config.particles, config.steps, config.sigma))
+    return [
+        kind(
+            Parametrised(load(spec), config.parametrisation),
+            optimizer,
+            shortest=config.shortest,
+            longest=config.longest,
+            schedule=schedule(config),
+            augmentation=Augmentation(config.disguise_weights, config.disguise_loss),
+        )
+        for spec in config.tasks
+    ]
 
 
 def schedule(config: MetaConfig) -> Schedule:

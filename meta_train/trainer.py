@@ -11,22 +11,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from meta_train import checkpoint, outer, run_folder, weights
+from meta_train import checkpoint, run_folder, weights
 from meta_train.checkpoint_files import committed
 from meta_train.config import MetaConfig
-from meta_train.contracts import LearnedOptimizer
+from meta_train.contracts import LearnedOptimizer, OuterLoop
+from meta_train.descent import Descent
 from meta_train.errors import LearnedOptimizerError
-from meta_train.mixture import Mixture, schedule
+from meta_train.generations import Generations
+from meta_train.mixture import schedule
 from meta_train.parametrised import Parametrised
 from meta_train.problem import PyTree
 from meta_train.registry import load as load_optimizer
-from meta_train.sharding import make_mesh, place
+from meta_train.sharding import make_mesh
 from meta_train.validation import Trial
 from tasks.registry import load as load_family
 from tasks.streams import derive
 
 CHECKPOINT_SECONDS = 20.0
-_THETA, _MIXTURE, _TRIALS = 0, 1, 2
+_THETA, _LOOP, _TRIALS = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,9 @@ class Trainer:
         self.optimizer: LearnedOptimizer = load_optimizer(config.optimizer)
         root = jax.random.key(config.seed)
         self._trials = _trials(config, self.optimizer, derive(root, _TRIALS))
-        mesh = make_mesh(devices)
-        self._mixture = Mixture(config, self.optimizer, derive(root, _MIXTURE), mesh)
-        self._update = outer.make_update(config)
-        self.state = place(outer.initial(config, _first_theta(config, self.optimizer, derive(root, _THETA))), mesh)
-        self.best = self.state.theta
+        self._loop = _outer_loop(config, self.optimizer, root, devices)
+        self.best = self._loop.theta
         self.record = Record(devices=devices)
-        self._mixture.begin(self.state.theta)
         if committed(folder):
             self._restore()
 
@@ -119,18 +117,13 @@ class Trainer:
 
     def save(self) -> None:
         """Commit a checkpoint of this moment."""
-        self.record.skipped = int(self.state.skipped)
+        self.record.skipped = self._loop.skipped
         checkpoint.save(self.folder, self.record.step, self._arrays(), vars(self.record))
 
     def _step(self) -> None:
         """One outer step."""
         record, start = self.record, time.monotonic()
-        chosen = self._mixture.choose(record.step)
-        compiled = all(self._mixture.members[number].step is not None for number in chosen)
-        parts = [self._mixture.estimate(number, self.state.theta, record.step) for number in chosen]
-        self.state, _ = self._update(self.state, [gradient for gradient, _ in parts])
-        loss = float(sum(info.loss for _, info in parts)) / len(parts)  # waits for the step
-        inner = sum(int(info.inner_steps) for _, info in parts)
+        loss, inner, compiled = self._loop.step(record.step)
         record.step += 1
         record.inner_steps += inner
         record.loss_sum, record.loss_count = record.loss_sum + loss, record.loss_count + 1
@@ -146,10 +139,10 @@ class Trainer:
         record.curve.append(row)
         record.loss_sum, record.loss_count = 0.0, 0
         if record.best_score is None or score < record.best_score:
-            record.best_score, record.best_step, self.best = score, record.step, self.state.theta
+            record.best_score, record.best_step, self.best = score, record.step, self._loop.theta
             self._save_weights(row)
         elif score > record.best_score + self.config.guard:
-            self.state = outer.initial(self.config, self.best)._replace(skipped=self.state.skipped)
+            self._loop.back_to(self.best)
             record.returns += 1
         run_folder.write_curve(self.folder, record.curve)
 
@@ -165,7 +158,7 @@ class Trainer:
     def _row(self) -> dict[str, Any]:
         """The scores of theta now, as a row of the curve."""
         record, config = self.record, self.config
-        theta, scores = jax.device_get(self.state.theta), {}  # trials run on one device
+        theta, scores = jax.device_get(self._loop.theta), {}  # trials run on one device
         for name, trial in self._trials.items():
             if name not in record.adam:
                 record.adam[name] = trial.adam()
@@ -184,14 +177,15 @@ class Trainer:
 
     def _save_weights(self, row: dict[str, Any]) -> None:
         card = {"score": row["validation_score"], "outer_step": row["outer_step"], "config": self.config.to_json()}
-        weights.save(self.folder / run_folder.WEIGHTS, self.optimizer, self.state.theta, card)
+        weights.save(self.folder / run_folder.WEIGHTS, self.optimizer, self._loop.theta, card)
 
     def _arrays(self) -> PyTree:
-        return {"outer": self.state, "best": self.best, "particles": self._mixture.states}
+        return {"best": self.best, **self._loop.arrays}
 
     def _restore(self) -> None:
         arrays, record = checkpoint.restore(self.folder, self._arrays())
-        self.state, self.best, self._mixture.states = arrays["outer"], arrays["best"], arrays["particles"]
+        self._loop.restore(arrays)
+        self.best = arrays["best"]
         self.record = Record(**{name: record[name] for name in vars(self.record)})
         self.record.closing, self.record.status = None, "live"
 
@@ -230,6 +224,16 @@ def _trials(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> 
         )
 
     return {spec: trial(number, spec) for number, spec in enumerate(specs)}
+
+
+def _outer_loop(config: MetaConfig, optimizer: LearnedOptimizer, root: jax.Array, devices: int) -> OuterLoop:
+    """At the beginning of a run."""
+    theta, key = _first_theta(config, optimizer, derive(root, _THETA)), derive(root, _LOOP)
+    if config.strategy is None:
+        return Descent(config, optimizer, theta, key, make_mesh(devices))
+    if devices > 1:
+        raise LearnedOptimizerError(f"{config.estimator} works on one device, not on {devices}")
+    return Generations(config, optimizer, theta, key)
 
 
 def _first_theta(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> PyTree:

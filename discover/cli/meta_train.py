@@ -15,6 +15,7 @@ from discover.errors import UserError
 from discover.events import Progress
 from discover.lock import RunLock
 from meta_train import run_folder
+from meta_train.config import MetaConfig
 from meta_train.presets import PRESETS, preset
 
 
@@ -31,6 +32,8 @@ class MetaTrain:
     """A task to train on instead of the preset's, such as digits_mlp?width=16 or module:function of your own."""
     optimizer: Annotated[str | None, arg(metavar="SPEC")] = None
     """Another architecture, such as scale_free, small_fc?hidden=8 or program:adam."""
+    estimator: Annotated[str | None, arg(metavar="NAME")] = None
+    """Another estimator of the meta-gradient, such as pes or es_single, or evosax:NAME for a strategy that needs none, evosax:CMA_ES."""
     start: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder of trained weights to start from, such as runs/meta-train-1/weights."""
     seed: Annotated[int | None, arg(metavar="INT")] = None
@@ -50,7 +53,11 @@ class MetaTrain:
         """Check everything, then train."""
         check_choice("preset", self.preset, PRESETS)
         config = preset(self.preset, **self._changes())
-        devices = choose_devices(self.devices, config.particles)
+        devices = choose_devices(self.devices, config)
+        if config.strategy is not None:
+            from meta_train import blackbox
+
+            blackbox.check(config.strategy)
         if config.start is not None:
             from meta_train import weights
 
@@ -75,6 +82,7 @@ class MetaTrain:
             "tasks": self.task or None,
             "families_per_step": min(PRESETS[self.preset].families_per_step, len(self.task)) if self.task else None,
             "optimizer": self.optimizer,
+            "estimator": self.estimator,
             "start": None if self.start is None else str(self.start),
             "seed": self.seed,
             "outer_steps": self.outer_steps,
@@ -83,11 +91,14 @@ class MetaTrain:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def choose_devices(asked: int | None, particles: int) -> int:
-    """How many devices to use; raises UserError where the particles cannot be spread evenly over as many as were asked for."""
+def choose_devices(asked: int | None, config: MetaConfig) -> int:
+    """How many devices to use; raises UserError where the work cannot be spread evenly over as many as were asked for."""
+    particles = config.particles if config.strategy is None else 1
     if asked is None:
         return max(n for n in range(1, available() + 1) if particles % n == 0)
     check_number("--devices", asked, 1)
+    if config.strategy is not None and asked > 1:
+        raise UserError(f"--devices {asked}: {config.estimator} works on one device")
     if particles % asked:
         raise UserError(f"--devices {asked} does not divide the {particles} particles of this configuration")
     return asked

@@ -60,7 +60,7 @@ def _resume_meta_training(folder: Path, as_object: bool) -> int:
     budget = config.budget_seconds
     if budget is not None and summary["status"] == "out of time":
         budget += summary["seconds"]  # as much again
-    devices = meta_train.choose_devices(None, config.particles)
+    devices = meta_train.choose_devices(None, config)
     return meta_train.perform(folder, min(devices, summary["devices"] or devices), as_object, budget)
 
 
