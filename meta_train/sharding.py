@@ -37,7 +37,7 @@ def make_mesh(devices: int) -> Mesh:
 
 def place(tree: PyTree, mesh: Mesh) -> PyTree:
     """Arrays that are the same on all devices."""
-    return tree if mesh.size == 1 else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return tree if mesh.size == 1 else _spread(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def place_state(state: Any, mesh: Mesh) -> Any:
@@ -45,7 +45,14 @@ def place_state(state: Any, mesh: Mesh) -> Any:
     if mesh.size == 1:
         return state
     spread = {name: NamedSharding(mesh, spec) for name, spec in _specs(state)._asdict().items()}
-    return type(state)(**{name: jax.device_put(getattr(state, name), sharding) for name, sharding in spread.items()})
+    return type(state)(**{name: _spread(getattr(state, name), sharding) for name, sharding in spread.items()})
+
+
+def _spread(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Arrays that every process has whole, each process keeping its own part; `device_put` does not reach other processes' devices."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.jit(lambda tree: tree, out_shardings=sharding)(tree)
 
 
 def make_step(estimator: Estimator, state: Any, mesh: Mesh) -> Callable[[PyTree, Any, jax.Array], tuple[PyTree, Any, Info]]:
