@@ -1,4 +1,4 @@
-"""Particles spread over 1, 2 and 4 devices of one process, or over two processes, give the same estimates; run in processes of their own."""
+"""Particles over 1, 2 and 4 devices of one process, or over two processes, give the same estimates; run in processes of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 import numpy as np
-
 
 COMMAND = [sys.executable, "-m", "tests.meta_train.test_sharding"]
 FLAGS = "--xla_force_host_platform_device_count="
