@@ -54,7 +54,8 @@ class MetaConfig:
     """How networks and steps are scaled with the width, see `search_space.mup`."""
     disguise_weights: float = 0.0
     disguise_loss: float = 0.0
-    """Decades of re-parametrisation and of the loss's scale, see `meta_train.augment`."""
+    disguise_rate: float = 0.0
+    """Decades of re-parametrisation, of the loss's scale and of the learning rate, see `meta_train.augment`."""
 
     outer_steps: int = 1000
     rate: float = 3e-3

@@ -86,7 +86,7 @@ class TaskProblem:
         return self.family.task(config), disguise
 
     def _transform(self, theta: PyTree, task: Task, episode: Episode, t: jax.Array) -> optax.GradientTransformationExtraArgs:
-        rate = self.optimizer.rate * self.schedule.value(t, episode.length)
+        rate = self.optimizer.rate * episode.setting[1].rate * self.schedule.value(t, episode.length)
         return self.optimizer.transform(theta, learning_rate=rate, scales=self.family.scales(task), num_steps=episode.length)
 
 

@@ -105,7 +105,7 @@ def families(config: MetaConfig, optimizer: LearnedOptimizer) -> list[TaskProble
             shortest=config.shortest,
             longest=config.longest,
             schedule=schedule(config),
-            augmentation=Augmentation(config.disguise_weights, config.disguise_loss),
+            augmentation=Augmentation(config.disguise_weights, config.disguise_loss, config.disguise_rate),
         )
         for spec in config.tasks
     ]

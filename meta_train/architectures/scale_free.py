@@ -11,7 +11,7 @@ the step has root mean square `learning rate · gain`, where the gain, between e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,15 +25,17 @@ DECAYS = (0.9, 0.99, 0.99)  # fast and slow momentum, second moment
 ELEMENTS, VECTORS, NUMBERS = 8, 2, 4
 FEATURES = ELEMENTS + VECTORS + NUMBERS
 FLOOR = 1e-8  # of a second moment, relative to the tensor's mean
+SPEED, LIMIT = 0.05, 4.0  # of the logarithm of a tensor's own rate: largest change in a step, largest value
 SMALLEST = 1e-37  # keeps 0 / 0 at 0; the smallest normal number is 1.2e-38
 
 
 class ScaleFreeState(NamedTuple):
-    """Fast momentum, slow momentum, second moment, in the parameter's shape."""
+    """Fast momentum, slow momentum, second moment, in the parameter's shape; logarithm of the tensor's own rate, f32[], if adaptive."""
 
     fast: jax.Array
     slow: jax.Array
     second: jax.Array
+    level: Any
 
 
 @dataclass(frozen=True)
@@ -44,25 +46,28 @@ class ScaleFree(Architecture):
     rate: ClassVar[float] = 1e-2
     hidden: int = 8
     bf16: int = 0
+    adaptive: int = 0
 
     def init(self, key: jax.Array) -> PyTree:
         """A network of small output around the ratio of fast momentum to root second moment; gain 1."""
         network = init_mlp(key, (FEATURES, self.hidden, self.hidden, 1))
         network["w2"] = 0.1 * network["w2"]
         network["skip"] = jnp.zeros(FEATURES).at[1].set(1.0)
-        return {
+        theta = {
             "log_1_minus_decays": jnp.asarray(one_minus(DECAYS)),
             "network": network,
             "gain": jnp.zeros(NUMBERS),
             "gain_bias": jnp.zeros(()),
         }
+        return theta | {"drift": jnp.zeros(NUMBERS + 1).at[NUMBERS].set(1.0), "drift_bias": jnp.zeros(())} if self.adaptive else theta
 
     def core(self) -> Core:
         return PerTensor(self._start, _step)
 
     def _start(self, p: jax.Array) -> ScaleFreeState:
         dtype = jnp.bfloat16 if self.bf16 else jnp.float32
-        return ScaleFreeState(jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, jnp.float32))
+        level = jnp.zeros(()) if self.adaptive else ()
+        return ScaleFreeState(jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, jnp.float32), level)
 
 
 class Statistics(NamedTuple):
@@ -81,7 +86,7 @@ class Statistics(NamedTuple):
 def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, moment: Moment) -> tuple[jax.Array, ScaleFreeState]:
     free = jnp.exp(jnp.minimum(theta["log_1_minus_decays"], 0.0))
     fast, slow, second = (
-        s.astype(jnp.float32) + f * (x - s.astype(jnp.float32)) for s, f, x in zip(state, free, (g, g, g * g), strict=True)
+        s.astype(jnp.float32) + f * (x - s.astype(jnp.float32)) for s, f, x in zip(state[:3], free, (g, g, g * g), strict=True)
     )
     stats = _statistics(g, p, fast, slow, second)
     weights = -jnp.expm1((moment.count + 1).astype(jnp.float32) * jnp.log1p(-free))  # how much of the averages is there
@@ -91,9 +96,14 @@ def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, mome
     (raw,) = apply_mlp(theta["network"], [*features, *scalars], jnp.concatenate([scales, jnp.ones(NUMBERS)]))
     raw = jnp.broadcast_to(raw, g.shape)
     gain = jnp.exp(2.0 * jnp.tanh(jnp.dot(numbers, theta["gain"]) + theta["gain_bias"]))
+    level = state.level
+    if "drift" in theta:
+        seen = jnp.append(numbers, _turn(g, state.fast.astype(jnp.float32), stats))
+        level = jnp.clip(level + SPEED * jnp.tanh(jnp.dot(seen, theta["drift"]) + theta["drift_bias"]), -LIMIT, LIMIT)
+        gain = gain * jnp.exp(level)
     size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(mean_product(raw, raw) + SMALLEST), 0.0)
-    kept = (x.astype(s.dtype) for x, s in zip((fast, slow, second), state, strict=True))
-    return size * raw, ScaleFreeState(*kept)
+    kept = (x.astype(s.dtype) for x, s in zip((fast, slow, second), state[:3], strict=True))
+    return size * raw, ScaleFreeState(*kept, level)
 
 
 def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, second: jax.Array) -> Statistics:
@@ -118,6 +128,11 @@ def _numbers(stats: Statistics, weights: jax.Array, ndim: int) -> jax.Array:
             jnp.asarray(float(ndim < 2), jnp.float32),
         ]
     )
+
+
+def _turn(g: jax.Array, before: jax.Array, stats: Statistics) -> jax.Array:
+    """Cosine between the gradient and the fast momentum before it: below 0 where steps overshoot, above where they fall short: f32[]."""
+    return _ratio(mean_product(g, before), jnp.sqrt(stats.gradient) * jnp.sqrt(mean_product(before, before)))
 
 
 def _ratio(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -23,12 +23,13 @@ SPECS = [
     "program:adam",
     "scale_free?hidden=2",
     "scale_free?hidden=2&bf16=1",
+    "scale_free?hidden=2&adaptive=1",
     "sgd",
     "small_fc?hidden=2",
     "structured?hidden=3",
     "velo?hidden=3&bases=2&units=2",
 ]
-SCALE_FREE = ["scale_free?hidden=2"]
+SCALE_FREE = ["scale_free?hidden=2", "scale_free?hidden=2&adaptive=1"]
 SHAPES = {"matrix": (4, 3), "vector": (3,), "scalar": ()}
 
 
@@ -202,9 +203,25 @@ def test_program_is_the_rule(rule: str) -> None:
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7), a, b)
 
 
-@pytest.mark.parametrize(("spec", "count"), [("celo2", 347), ("scale_free", 223), ("sgd", 2), ("adam", 8)])
+@pytest.mark.parametrize(("spec", "count"), [("celo2", 347), ("scale_free", 223), ("scale_free?adaptive=1", 229), ("sgd", 2), ("adam", 8)])
 def test_number_of_weights(spec: str, count: int) -> None:
     assert sum(x.size for x in jax.tree.leaves(jax.eval_shape(load(spec).init, jax.random.key(0)))) == count
+
+
+def test_an_adaptive_rate_grows_while_gradients_agree_and_shrinks_while_they_turn() -> None:
+    """Gradients that stay grow every tensor's own rate, at 0.05 · tanh(1) nats a step at most; gradients that turn at each step shrink it."""
+    optimizer = load("scale_free?adaptive=1")
+    tx = optimizer.transform(optimizer.init(jax.random.key(0)), learning_rate=0.01)
+    params, signs = trees(0), {"stay": 1.0, "turn": -1.0}
+    sizes: dict[str, list[float]] = {name: [] for name in signs}
+    for name, sign in signs.items():
+        state, grads = tx.init(params), trees(1)
+        for _ in range(20):
+            updates, state = tx.update(grads, state, params, value=jnp.float32(1.0))
+            sizes[name].append(float(optax.tree.norm(updates["matrix"])))
+            grads = jax.tree.map(lambda g, sign=sign: sign * g, grads)
+    assert sizes["stay"][-1] / sizes["stay"][0] == pytest.approx(np.exp(19 * 0.05 * np.tanh(1.0)), rel=1e-3)
+    assert sizes["turn"][-1] < 0.5 * sizes["turn"][0]
 
 
 def test_registry_knows_every_field() -> None:
