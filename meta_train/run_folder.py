@@ -17,7 +17,7 @@ from meta_train.config import MetaConfig
 from meta_train.errors import LearnedOptimizerError
 
 MARKER, CURVE, WEIGHTS = "meta_train.json", "curve.csv", "weights"
-FORMAT = 1
+FORMAT = 2
 
 
 def is_run(folder: Path) -> bool:
@@ -40,6 +40,8 @@ def read_config(folder: Path) -> MetaConfig:
     """The configuration of a run; raises `LearnedOptimizerError` where there is none or it is damaged."""
     try:
         data = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise LearnedOptimizerError(f"{folder} was made by another version: its format is {data['format']}, this one reads {FORMAT}")
         return MetaConfig.from_json(data["config"])
     except FileNotFoundError:
         raise LearnedOptimizerError(f"{folder} is not a meta-training run: it has no {MARKER}") from None

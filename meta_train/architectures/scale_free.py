@@ -102,8 +102,8 @@ def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, mome
         level = jnp.clip(level + SPEED * jnp.tanh(jnp.dot(seen, theta["drift"]) + theta["drift_bias"]), -LIMIT, LIMIT)
         gain = gain * jnp.exp(level)
     size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(mean_product(raw, raw) + SMALLEST), 0.0)
-    kept = (x.astype(s.dtype) for x, s in zip((fast, slow, second), state[:3], strict=True))
-    return size * raw, ScaleFreeState(*kept, level)
+    kept = [x.astype(s.dtype) for x, s in zip((fast, slow, second), state[:3], strict=True)]
+    return size * raw, ScaleFreeState(kept[0], kept[1], kept[2], level)
 
 
 def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, second: jax.Array) -> Statistics:

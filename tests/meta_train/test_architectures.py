@@ -209,7 +209,7 @@ def test_number_of_weights(spec: str, count: int) -> None:
 
 
 def test_an_adaptive_rate_grows_while_gradients_agree_and_shrinks_while_they_turn() -> None:
-    """Gradients that stay grow every tensor's own rate, at 0.05 · tanh(1) nats a step at most; gradients that turn at each step shrink it."""
+    """Gradients that stay grow every tensor's own rate by 0.05 · tanh(1) nats a step; gradients that turn at each step shrink it."""
     optimizer = load("scale_free?adaptive=1")
     tx = optimizer.transform(optimizer.init(jax.random.key(0)), learning_rate=0.01)
     params, signs = trees(0), {"stay": 1.0, "turn": -1.0}

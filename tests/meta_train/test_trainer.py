@@ -150,6 +150,9 @@ def test_wrong_arguments_are_one_line(capsys: pytest.CaptureFixture[str], whole:
 def test_a_damaged_run_is_one_line_and_nothing_is_lost(capsys: pytest.CaptureFixture[str], whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
+    marker = json.loads((whole / run_folder.MARKER).read_text())
+    (run / run_folder.MARKER).write_text(json.dumps(marker | {"format": 1}))
+    assert "was made by another version: its format is 1, this one reads 2" in fails(capsys, "resume", str(run))
     (run / run_folder.MARKER).write_text("{")
     assert "is damaged" in fails(capsys, "resume", str(run))
     shutil.copy(whole / run_folder.MARKER, run)
