@@ -1,7 +1,7 @@
 """Named configurations of meta-training, as data. Imports no jax.
 
 `discover meta-train tiny`: a learnable Adam on 212-weight networks, a few seconds; checks that everything is in place.
-`discover meta-train digits`: our network on one family (64-32-10 on digits, up to 200 steps); beats tuned Adam there after about a
+`discover meta-train digits`: our network on one family (64-32-10 on digits, up to 200 steps); beats tuned Adam there in less than a
 minute on one core (`benchmarks.from_scratch`).
 `discover meta-train general`: the recipe of the weights that ship (`meta_train.pretrained`): a mixture of cheap families of widths up
 to 64, judged by validation loss. The best checkpoint on the validation families came after 200 outer steps (0.64 M inner steps, score
