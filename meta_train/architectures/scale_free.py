@@ -40,7 +40,10 @@ class ScaleFreeState(NamedTuple):
 
 @dataclass(frozen=True)
 class ScaleFree(Architecture):
-    """A 14-`hidden`-`hidden`-1 network for each parameter and a linear gain for each tensor; `bf16` keeps momenta in bfloat16."""
+    """A 14-`hidden`-`hidden`-1 network for each parameter and a linear gain for each tensor; `bf16` keeps momenta in bfloat16.
+
+    `adaptive` gives each tensor a rate of its own, which grows while gradients agree with the momentum and shrinks while they turn.
+    """
 
     base: ClassVar[str] = "scale_free"
     rate: ClassVar[float] = 1e-2
