@@ -64,12 +64,12 @@ class BlackBox:
         self._parameters = parameters.replace(std_init=sigma) if hasattr(parameters, "std_init") else parameters
 
     def init(self, theta: PyTree, key: jax.Array) -> PyTree:
-        """The strategy's state around theta; a population-based one starts from copies of it with noise of deviation sigma."""
+        """The strategy's state around theta; a population-based one starts from it and copies with noise of deviation sigma."""
         if hasattr(self._strategy, "get_mean"):
             return self._strategy.init(key, theta, self._parameters)
         size = self._strategy.population_size
         leaves, structure = jax.tree.flatten(theta)
-        noisy = [leaf + self._sigma * normal(derive(key, i), (size, *leaf.shape)) for i, leaf in enumerate(leaves)]
+        noisy = [(leaf + self._sigma * normal(derive(key, i), (size, *leaf.shape))).at[0].set(leaf) for i, leaf in enumerate(leaves)]
         return self._strategy.init(key, structure.unflatten(noisy), jnp.full(size, jnp.inf), self._parameters)
 
     def ask(self, state: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:

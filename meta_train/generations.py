@@ -12,8 +12,7 @@ import numpy as np
 from meta_train import blackbox
 from meta_train.config import MetaConfig
 from meta_train.contracts import LearnedOptimizer, OuterStep
-from meta_train.errors import LearnedOptimizerError
-from meta_train.mixture import families, longest, turn
+from meta_train.mixture import families, longest, turn, unsound
 from meta_train.problem import PyTree, finite
 from tasks.streams import derive
 
@@ -79,4 +78,4 @@ class Generations:
         problem, one = self._problems[family], jax.tree.map(lambda leaf: leaf[0], population)
         start = jax.jit(lambda theta: problem.start(theta, problem.episode(key, limit)).first)
         if not np.isfinite(np.asarray(start(one))):
-            raise LearnedOptimizerError(f"task {self._config.tasks[family]!r} has no finite loss at its initial weights")
+            raise unsound(self._config.tasks[family])

@@ -75,8 +75,13 @@ class Mixture:
         state = member.state._replace(limit=limit)
         gradient, member.state, info = member.step(theta, state, key)
         if begins and not np.any(np.isfinite(member.state.particles.carry.first)):
-            raise LearnedOptimizerError(f"task {self._config.tasks[number]!r} has no finite loss at its initial weights")
+            raise unsound(self._config.tasks[number])
         return gradient, info
+
+
+def unsound(spec: str) -> LearnedOptimizerError:
+    """The complaint about a task that cannot be trained on."""
+    return LearnedOptimizerError(f"task {spec!r} has no finite loss at its initial weights")
 
 
 def longest(config: MetaConfig, step: int) -> int:

@@ -68,6 +68,13 @@ def test_every_strategy_that_is_offered_works(name: str) -> None:
     assert np.isfinite(found).all() and np.isfinite(losses).all()
 
 
+@pytest.mark.parametrize("name", ["SNES", "SimpleGA"])
+def test_a_strategy_begins_at_theta(name: str) -> None:
+    """With a mean or without one: weights that a run starts from are not lost to noise."""
+    outer = BlackBox(blackbox.strategy(name, 0.3), theta(), 8, sigma=0.3)
+    jax.tree.map(np.testing.assert_array_equal, outer.theta(outer.init(theta(), jax.random.key(0))), theta())
+
+
 def test_members_that_broke_count_as_the_worst() -> None:
     outer = BlackBox(CMA_ES, theta(), 8, sigma=0.3)
     members, state = outer.ask(outer.init(theta(), jax.random.key(0)), jax.random.key(1))
