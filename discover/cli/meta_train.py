@@ -27,7 +27,7 @@ class MetaTrain:
     """
 
     preset: Annotated[Positional[str], arg(metavar="PRESET")]
-    """A named configuration: tiny, digits, general."""
+    """A named configuration: tiny, digits, general, long."""
     task: UseAppendAction[tuple[str, ...]] = ()
     """A task to train on instead of the preset's, such as digits_mlp?width=16 or module:function of your own."""
     optimizer: Annotated[str | None, arg(metavar="SPEC")] = None

@@ -25,12 +25,21 @@ DECAYS = (0.9, 0.99, 0.99)  # fast and slow momentum, second moment
 ELEMENTS, VECTORS, NUMBERS = 8, 2, 4
 FEATURES = ELEMENTS + VECTORS + NUMBERS
 FLOOR = 1e-8  # of a second moment, relative to the tensor's mean
-SPEED, LIMIT = 0.05, 4.0  # of the logarithm of a tensor's own rate: largest change in a step, largest value
+SPEED, LIMIT, FIRST = 0.1, 3.0, -0.85  # of the logarithm of a tensor's own rate: largest change in a step, largest value; gain before it
+MEMORY = 0.9  # decay of the means of the cosine between gradients and the momentum before them, and of its square
 SMALLEST = 1e-37  # keeps 0 / 0 at 0; the smallest normal number is 1.2e-38
 
 
+class Level(NamedTuple):
+    """A tensor's own rate, as a logarithm, and means of the cosine that it follows and of its square: f32[] each."""
+
+    log: jax.Array
+    turn: jax.Array
+    square: jax.Array
+
+
 class ScaleFreeState(NamedTuple):
-    """Fast momentum, slow momentum, second moment, in the parameter's shape; logarithm of the tensor's own rate, f32[], if adaptive."""
+    """Fast momentum, slow momentum, second moment, in the parameter's shape; a `Level` if adaptive, else ()."""
 
     fast: jax.Array
     slow: jax.Array
@@ -42,7 +51,9 @@ class ScaleFreeState(NamedTuple):
 class ScaleFree(Architecture):
     """A 14-`hidden`-`hidden`-1 network for each parameter and a linear gain for each tensor; `bf16` keeps momenta in bfloat16.
 
-    `adaptive` gives each tensor a rate of its own, which grows while gradients agree with the momentum and shrinks while they turn.
+    `adaptive` gives each tensor a rate of its own, which starts low, grows while gradients agree with the momentum before them and shrinks
+    while they turn. How much they do so is told by the mean of their cosine over the root of its mean square: noise makes cosines small,
+    but takes from that ratio only as far as it hides their sign.
     """
 
     base: ClassVar[str] = "scale_free"
@@ -62,14 +73,17 @@ class ScaleFree(Architecture):
             "gain": jnp.zeros(NUMBERS),
             "gain_bias": jnp.zeros(()),
         }
-        return theta | {"drift": jnp.zeros(NUMBERS + 1).at[NUMBERS].set(1.0), "drift_bias": jnp.zeros(())} if self.adaptive else theta
+        if self.adaptive:
+            drift = jnp.zeros(NUMBERS + 2).at[NUMBERS + 1].set(0.55)  # half of the largest speed where gradients always agree
+            theta |= {"gain_bias": jnp.asarray(FIRST), "drift": drift, "drift_bias": jnp.zeros(())}
+        return theta
 
     def core(self) -> Core:
         return PerTensor(self._start, _step)
 
     def _start(self, p: jax.Array) -> ScaleFreeState:
         dtype = jnp.bfloat16 if self.bf16 else jnp.float32
-        level = jnp.zeros(()) if self.adaptive else ()
+        level = Level(*[jnp.zeros(())] * 3) if self.adaptive else ()
         return ScaleFreeState(jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, jnp.float32), level)
 
 
@@ -101,9 +115,8 @@ def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, mome
     gain = jnp.exp(2.0 * jnp.tanh(jnp.dot(numbers, theta["gain"]) + theta["gain_bias"]))
     level = state.level
     if "drift" in theta:
-        seen = jnp.append(numbers, _turn(g, state.fast.astype(jnp.float32), stats))
-        level = jnp.clip(level + SPEED * jnp.tanh(jnp.dot(seen, theta["drift"]) + theta["drift_bias"]), -LIMIT, LIMIT)
-        gain = gain * jnp.exp(level)
+        level = _follow(theta, state.level, numbers, _turn(g, state.fast.astype(jnp.float32), stats))
+        gain = gain * jnp.exp(level.log)
     size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(mean_product(raw, raw) + SMALLEST), 0.0)
     kept = [x.astype(s.dtype) for x, s in zip((fast, slow, second), state[:3], strict=True)]
     return size * raw, ScaleFreeState(kept[0], kept[1], kept[2], level)
@@ -131,6 +144,14 @@ def _numbers(stats: Statistics, weights: jax.Array, ndim: int) -> jax.Array:
             jnp.asarray(float(ndim < 2), jnp.float32),
         ]
     )
+
+
+def _follow(theta: PyTree, level: Level, numbers: jax.Array, turn: jax.Array) -> Level:
+    """The level after one more cosine."""
+    mean, square = (x + (1.0 - MEMORY) * (new - x) for x, new in ((level.turn, turn), (level.square, turn * turn)))
+    seen = jnp.concatenate([numbers, jnp.stack([turn, mean * jax.lax.rsqrt(square + SMALLEST)])])
+    change = SPEED * jnp.tanh(jnp.dot(seen, theta["drift"]) + theta["drift_bias"])
+    return Level(jnp.clip(level.log + change, -LIMIT, LIMIT), mean, square)
 
 
 def _turn(g: jax.Array, before: jax.Array, stats: Statistics) -> jax.Array:
