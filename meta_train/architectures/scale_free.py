@@ -5,7 +5,8 @@ every feature is a ratio, and every epsilon is relative to the tensor, so multip
 two momenta and one second moment are kept (12 bytes for each parameter, 8 in bf16 mode), whose means over rows and columns are
 taken when they are needed; averages are corrected for their start, so that no time features are needed;
 a linear path from the features to the output makes a fresh theta an Adam with steps of fixed size, from where training improves;
-the step has root mean square `learning rate · gain`, where the gain, between e⁻² and e², looks at the tensor's signal-to-noise ratios.
+the step has root mean square `learning rate · gain`, where the gain, between e⁻² and e², looks at the tensor's signal-to-noise ratios;
+with `adaptive`, which ships, also times a rate that each tensor finds for itself, since no one rate suits all tasks.
 """
 
 from __future__ import annotations
