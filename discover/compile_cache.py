@@ -1,7 +1,7 @@
 """Compiled programs kept between processes: a worker then starts in seconds instead of compiling for half a minute.
 
 JAX writes entries without locks or renames. A half-written one is recompiled with a warning but never replaced, so such entries are
-removed here before workers start. The folder is named after everything that machine code depends on and JAX's own key may miss.
+removed here before workers start; each is read once, since reading hundreds of megabytes takes seconds. The folder is named after everything that machine code depends on and JAX's own key may miss.
 `DISCOVER_CACHE` names another folder; set but empty, it turns the cache off.
 """
 
@@ -20,6 +20,10 @@ KEEP_DAYS = 30.0
 WORTH_SECONDS = "0.5"
 """Compilations shorter than this are not kept."""
 ZLIB = b"\x78"
+SWEPT = "swept"
+"""A file as old as the last sweep: entries that are older were whole then."""
+SLACK = 5.0
+"""Seconds by which the clocks of files and of processes may differ."""
 
 
 def environment() -> dict[str, str]:
@@ -57,12 +61,17 @@ def _machine() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove entries that are old or cut short."""
-    oldest = time.time() - KEEP_DAYS * 86_400
+    """Remove entries that are old, or cut short since the last sweep."""
+    now = time.time()
+    stamp = folder / SWEPT
+    seen = stamp.stat().st_mtime - SLACK if stamp.exists() else 0.0
     for entry in folder.glob("*-cache"):
         with contextlib.suppress(FileNotFoundError):
-            if entry.stat().st_mtime < oldest or not _whole(entry):
+            changed = entry.stat().st_mtime
+            if changed < now - KEEP_DAYS * 86_400 or (changed >= seen and not _whole(entry)):
                 entry.unlink()
+    stamp.touch()
+    os.utime(stamp, (now, now))
 
 
 def _whole(entry: Path) -> bool:
