@@ -36,12 +36,14 @@ def apply_mlp(theta: PyTree, features: Sequence[jax.Array], scales: jax.Array | 
     first = theta["w0"] if "skip" not in theta else jnp.concatenate([theta["w0"], theta["skip"][:, None]], 1)
     bias = theta["b0"] if "skip" not in theta else jnp.concatenate([theta["b0"], jnp.zeros(1)])
     weights = first if scales is None else first * scales[:, None]
+    ndim = max(f.ndim for f in features)
     units, layers = theta["w0"].shape[1], sum(name.startswith("w") for name in theta)
     if units <= UNROLLED:
-        wide = _first_layer(features, weights, bias)
+        wide = _first_layer(features, _numbers(weights, ndim), _numbers(bias[None], ndim)[0])
         hidden, linear = wide[:units], wide[units:]
         for layer in range(1, layers):
-            hidden = _dense([jax.nn.relu(x) for x in hidden], theta[f"w{layer}"], theta[f"b{layer}"])
+            own = (_numbers(theta[f"w{layer}"], ndim), _numbers(theta[f"b{layer}"][None], ndim)[0])
+            hidden = _dense([jnp.maximum(x, 0.0) for x in hidden], *own)
     else:
         stacked = _first_layer_stacked(features, weights, bias)
         linear, stacked = list(stacked[units:]), stacked[:units]
@@ -52,13 +54,20 @@ def apply_mlp(theta: PyTree, features: Sequence[jax.Array], scales: jax.Array | 
     return [hidden[0] + linear[0], *hidden[1:]] if linear else hidden
 
 
-def _dense(inputs: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
+def _numbers(weights: jax.Array, ndim: int) -> list[list[jax.Array]]:
+    """The entries of a matrix as arrays of `ndim` axes of length 1, by one operation: programs of thousands of indexings compile slowly."""
+    rows, cols = weights.shape
+    flat = weights.reshape(-1, *[1] * (ndim - 1)) if ndim else weights.reshape(-1)
+    entries = jax.lax.split(flat, [1] * flat.shape[0]) if ndim else list(flat)
+    return [list(entries[i * cols : (i + 1) * cols]) for i in range(rows)]
+
+
+def _dense(inputs: Sequence[jax.Array], weights: list[list[jax.Array]], bias: list[jax.Array]) -> list[jax.Array]:
     """Each output as a sum of products, elementwise."""
     outputs = []
-    for j in range(weights.shape[1]):
-        total = bias[j]
-        for i, x in enumerate(inputs):
-            total = total + weights[i, j] * x
+    for j, total in enumerate(bias):
+        for x, row in zip(inputs, weights, strict=True):
+            total = total + row[j] * x
         outputs.append(total)
     return outputs
 
@@ -71,12 +80,12 @@ def _by_shape(features: Sequence[jax.Array]) -> list[list[int]]:
     return sorted(groups.values(), key=lambda numbers: features[numbers[0]].size)
 
 
-def _first_layer(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
-    outputs: list[jax.Array] = [bias[j] for j in range(weights.shape[1])]
+def _first_layer(features: Sequence[jax.Array], weights: list[list[jax.Array]], bias: list[jax.Array]) -> list[jax.Array]:
+    outputs = bias
     largest = max(f.size for f in features)
     for numbers in _by_shape(features):
-        zero = jnp.zeros_like(bias)
-        parts = _dense([features[n] for n in numbers], jnp.stack([weights[n] for n in numbers]), zero)
+        zeros = [jnp.zeros_like(x) for x in bias]
+        parts = _dense([features[n] for n in numbers], [weights[n] for n in numbers], zeros)
         if features[numbers[0]].size < largest:
             parts = jax.lax.optimization_barrier(parts)  # else XLA computes them again for every parameter
         outputs = [a + b for a, b in zip(outputs, parts, strict=True)]

@@ -56,16 +56,20 @@ def unroll(
     differentiated in reverse.
     """
 
-    def one(k: jax.Array, state: tuple[PyTree, jax.Array]) -> tuple[PyTree, jax.Array]:
-        carry, total = state
+    def one(carry: PyTree, k: jax.Array) -> tuple[PyTree, jax.Array]:
         carry, loss = problem.step(theta, episode, carry, t + k)
-        return carry, total + jnp.where(t + k < episode.length, loss, 0.0)
+        return carry, jnp.where(t + k < episode.length, loss, 0.0)
 
-    begin = (carry, jnp.zeros(()))
     if isinstance(steps, int):
-        carry, total = jax.lax.scan(lambda state, k: (one(k, state), None), begin, jnp.arange(steps, dtype=jnp.int32))[0]
+        carry, losses = jax.lax.scan(one, carry, jnp.arange(steps, dtype=jnp.int32))
+        total = jnp.sum(losses)  # not in the carry: a part of it that starts out the same for all makes vmap trace the loop twice
     else:
-        carry, total = jax.lax.fori_loop(0, steps, one, begin)
+
+        def add(k: jax.Array, state: tuple[PyTree, jax.Array]) -> tuple[PyTree, jax.Array]:
+            carry, loss = one(state[0], k)
+            return carry, state[1] + loss
+
+        carry, total = jax.lax.fori_loop(0, steps, add, (carry, jnp.zeros(())))
     if isinstance(problem, Judged):
         total = counted(episode, t, steps) * problem.judge(episode, carry)
     return carry, total
