@@ -45,6 +45,9 @@ def main() -> int:
             run(calibration, options.workers, lambda line: print(line, file=sys.stderr, flush=True))
             print(f"{(time.monotonic() - start) / 60:.1f} minutes of wall time in this call, load {os.getloadavg()[0]:.1f}")
         print(report(calibration))
+    except KeyboardInterrupt:
+        print(f"stopped; what is measured is kept in {options.out}, the same command goes on", file=sys.stderr)
+        return 130
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,13 +2,17 @@
 
 All sides run the same jitted step (update and apply, buffers donated), in turn; a figure is the median over rounds, in CPU time of this
 process, so that other programs on the machine count little. "published" is the plain transcription that the tests use as oracle, which
-forms all 39 features of all parameters as its authors do.
+forms all 39 features of all parameters as its authors do. `--beside COMMAND`, which may be given several times, runs a program outside of
+this project that times the same update in another library, on one core too, and prints one JSON object with `update_s` and `transient`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import shlex
+import subprocess
 import time
 from typing import Any, NamedTuple
 
@@ -84,6 +88,14 @@ def published(theta: Any) -> Any:
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
 
+def _beside(command: str, base: float) -> None:
+    """Run another library's measurement, print it as one of ours."""
+    done = subprocess.run(shlex.split(command), check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    name = " ".join(command.split()[-1:])
+    print(f"{name:26s} {1e3 * found['update_s']:8.2f} {found['update_s'] / base:8.1f} {found['transient']:12.1f}")
+
+
 def main() -> None:
     """Print a line for each optimizer and which of the gates hold."""
     one_core()
@@ -95,7 +107,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("specs", nargs="*", default=SPECS)
-    specs = parser.parse_args().specs
+    parser.add_argument("--beside", metavar="COMMAND", action="append", default=[], help="measures another library")
+    options = parser.parse_args()
+    specs = options.specs
     small = load("small_fc")
     prepared = {"optax.adam": prepare(optax.adam(1e-3)), "published": prepare(published(small.init(jax.random.key(0))))}
     for spec in specs:
@@ -108,6 +122,8 @@ def main() -> None:
     for name, p in prepared.items():
         operations = f"{flops_per_param(load(name)):9.0f}" if name in specs else ""
         print(f"{name:26s} {1e3 * times[name]:8.2f} {times[name] / base:8.1f} {p.transient:12.1f} {p.state:10.2f} {operations}")
+    for command in options.beside:
+        _beside(command, base)
     four = [s for s in ("small_fc", "scale_free?hidden=4") if s in specs]
     for spec in four:
         ratio, p = times[spec] / base, prepared[spec]
