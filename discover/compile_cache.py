@@ -1,8 +1,9 @@
 """Compiled programs kept between processes: a worker then starts in seconds instead of compiling for half a minute.
 
 JAX writes entries without locks or renames. A half-written one is recompiled with a warning but never replaced, so such entries are
-removed here before workers start; each is read once, since reading hundreds of megabytes takes seconds. The folder is named after everything that machine code depends on and JAX's own key may miss.
-`DISCOVER_CACHE` names another folder; set but empty, it turns the cache off.
+removed here before workers start; each is read once, since reading hundreds of megabytes takes seconds. The folder is named after
+everything that machine code depends on and JAX's own key may miss. `DISCOVER_CACHE` names another folder; set but empty, it turns the
+cache off.
 """
 
 from __future__ import annotations
