@@ -230,6 +230,11 @@ PRESETS: dict[str, SearchConfig] = {
         preset="micro", tasks=("micro_mlp",), steps=100, generation=250, population=300, budget_seconds=120.0,
         hall=8, hall_rounds=2, checks=(), tune_rounds=1, final_rounds=4, held_out=("micro_mlp?tanh=1",),
     ),
+    "calibrated": SearchConfig(
+        preset="calibrated", start=("adamw",), checks=(), baselines=("sgd", "momentum", "adamw", "lion"),
+        tasks=("deep_linear?width=24&depth=4&batch=32", "matrix_sensing?size=16&width=16&batch=64", "lasso?inputs=64&batch=32"),
+        held_out=("digits_mlp", "digits_convnet?width=8&batch=32", "grammar_transformer?width=16&depth=1&context=16&batch=8"),
+    ),
     "bench": SearchConfig(
         preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, budget_seconds=None, max_proposals=60_000,
         generation=500, population=1000, tournament=2, restart_patience=0, checks=(), held_out=(), audit_share=0.0,

@@ -35,7 +35,7 @@ class Search:
     """
 
     preset: str = "digits"
-    """A named configuration: digits, micro, demo, bench."""
+    """A named configuration: digits, micro, demo, calibrated, bench."""
     task: UseAppendAction[tuple[str, ...]] = ()
     """A task to train on, such as digits_mlp, digits_mlp?width=64 or module:function of your own."""
     start: UseAppendAction[tuple[str, ...]] = ()
