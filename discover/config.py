@@ -232,8 +232,11 @@ PRESETS: dict[str, SearchConfig] = {
     ),
     "calibrated": SearchConfig(
         preset="calibrated", start=("adamw",), checks=(), baselines=("sgd", "momentum", "adamw", "lion"),
-        tasks=("deep_linear?width=24&depth=4&batch=32", "matrix_sensing?size=16&width=16&batch=64", "lasso?inputs=64&batch=32"),
-        held_out=("digits_mlp", "digits_convnet?width=8&batch=32", "grammar_transformer?width=16&depth=1&context=16&batch=8"),
+        tasks=(
+            "matrix_sensing?size=16&width=16&batch=64", "digits_mlp?width=32&batch=32", "deep_linear?width=24&depth=4&batch=32",
+            "lasso?inputs=64&batch=32",
+        ),
+        held_out=("digits_convnet?width=8&batch=32", "grammar_transformer?width=16&depth=1&context=16&batch=8", "digits_autoencoder"),
     ),
     "bench": SearchConfig(
         preset="bench", tasks=("micro_mlp",), start=("adamw",), steps=100, budget_seconds=None, max_proposals=60_000,
