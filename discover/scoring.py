@@ -61,8 +61,9 @@ class Scorer:
         active = np.array([program is not None for program in padded])
         rates = _rates(job, len(padded))
         parts = [self._losses(task, stacked, active, rates[:, number], job) for number, task in enumerate(job.tasks)]
+        weights = [self.config.weight(task) for task in job.tasks]
         return [
-            _measured(job, rates[i], [part.program(i) for part in parts]) if program is not None else Measured(reason="too_large")
+            _measured(job, weights, rates[i], [part.program(i) for part in parts]) if program is not None else Measured(reason="too_large")
             for i, program in enumerate(programs)
         ]
 
@@ -111,8 +112,8 @@ class _Losses:
         return _Losses(self.valid[index], self.test[index], self.initial, self.optimum)
 
 
-def _measured(job: Job, rates: np.ndarray, parts: Sequence[_Losses]) -> Measured:
-    """The score of one program: geometric mean over families of mean loss / initial loss, at one rate for each family."""
+def _measured(job: Job, weights: Sequence[float], rates: np.ndarray, parts: Sequence[_Losses]) -> Measured:
+    """The score of one program: weighted geometric mean over families of mean loss / initial loss, at one rate for each family."""
     logs, best, losses, profile = [], [], [], []
     for grid, part in zip(rates, parts, strict=True):
         mean = log_loss(part.valid.mean(axis=1), part.initial.mean(axis=1), part.optimum)
@@ -124,7 +125,8 @@ def _measured(job: Job, rates: np.ndarray, parts: Sequence[_Losses]) -> Measured
         step = float(grid[-1] / grid[0]) ** (1.0 / max(1, len(grid) - 1))
         best.append(float(grid[found.point]) if job.reading == "best" else float(grid[0]) * step**found.place)
         losses.append(tuple(float(x) for x in part.test[:, :, found.point].ravel()))
-    return Measured(score=math.exp(sum(logs) / len(logs)), rates=tuple(best), losses=tuple(losses), profile=tuple(profile))
+    score = math.exp(sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights))
+    return Measured(score=score, rates=tuple(best), losses=tuple(losses), profile=tuple(profile))
 
 
 @partial(jax.jit, static_argnames=("schedule", "test", "nest"))

@@ -94,6 +94,7 @@ class Search:
         check_ops(ops)
         given = {
             "tasks": self.task or None,
+            "weights": () if self.task else None,
             "start": tuple(start_text(rule) for rule in self.start) or None,
             "seed": self.seed,
             "budget_seconds": self.budget_seconds,

@@ -64,10 +64,11 @@ class EvolutionStrategies:
     def init(self, theta: PyTree, limit: int) -> State:
         """All particles before their first episode, which has at most `limit` steps."""
         track, carry = blank(self.problem, theta, self.particles)
-        zero = jnp.zeros((self.particles, flatten(theta).size))
-        pairs = jax.tree.map(lambda leaf: jnp.asarray(np.zeros((leaf.shape[0], 2, *leaf.shape[1:]), leaf.dtype)), carry)
-        particles = Particles(track, pairs, zero, zero + 0.0, jnp.zeros(self.particles, jnp.int32))  # no buffer twice: states are donated
-        return State(particles, jnp.int32(limit), self.noise.init(zero.shape[1]))
+        size = sum(leaf.size for leaf in jax.tree.leaves(theta))
+        pairs = jax.tree.map(lambda leaf: np.zeros((leaf.shape[0], 2, *leaf.shape[1:]), leaf.dtype), carry)
+        noise, total = (np.zeros((self.particles, size), np.float32) for _ in range(2))
+        particles = Particles(track, *jax.device_put((pairs, noise, total, np.zeros(self.particles, np.int32))))
+        return State(particles, jax.device_put(np.int32(limit)), self.noise.init(size))
 
     def contributions(self, theta: PyTree, state: State, key: jax.Array) -> tuple[Contribution, State]:
         """Each particle's product of noise and loss difference."""

@@ -28,7 +28,7 @@ class Track(NamedTuple):
 def blank(problem: InnerProblem, theta: PyTree, particles: int) -> tuple[Track, PyTree]:
     """Tracks and carries of N particles whose first truncation will start an episode: all zeros, leaves lead with N.
 
-    Made without a compiled program for each shape, which would take seconds.
+    Made by NumPy: `jax.numpy` would compile a program for each shape, which takes seconds.
     """
 
     def shapes(theta: PyTree) -> tuple[Episode, PyTree]:
@@ -37,14 +37,14 @@ def blank(problem: InnerProblem, theta: PyTree, particles: int) -> tuple[Track, 
 
     episode, carry = jax.tree.map(lambda leaf: _zeros(particles, leaf), jax.eval_shape(shapes, theta))
     numbers, unstarted = np.arange(particles, dtype=np.int32), np.full(particles, NEVER_STARTED, np.int32)
-    flags = (jnp.asarray(unstarted), jnp.asarray(np.zeros(particles, bool)), jnp.asarray(np.zeros(particles, np.int32)))
-    return Track(jnp.asarray(numbers), episode, *flags), carry
+    flags = jax.device_put((unstarted, np.zeros(particles, bool), np.zeros(particles, np.int32)))
+    return Track(jax.device_put(numbers), episode, *flags), carry
 
 
 def _zeros(count: int, leaf: jax.ShapeDtypeStruct) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.zeros((count, *leaf.shape, 2), jnp.uint32))
-    return jnp.asarray(np.zeros((count, *leaf.shape), leaf.dtype))
+        return jax.random.wrap_key_data(jax.device_put(np.zeros((count, *leaf.shape, 2), np.uint32)))
+    return jax.device_put(np.zeros((count, *leaf.shape), leaf.dtype))
 
 
 def renew(problem: InnerProblem, track: Track, key: jax.Array, limit: jax.Array) -> tuple[Track, jax.Array]:

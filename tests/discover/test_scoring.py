@@ -12,6 +12,7 @@ from discover.config import SearchConfig, preset
 from discover.executor import ProcessExecutor
 from discover.generate import hostile_program
 from discover.jobs import Job
+from discover.scoring import Scorer
 from discover.search import run
 from discover.store import RunStore
 from discover.trainer import Trainer
@@ -72,6 +73,22 @@ def test_scores_say_how_far_the_loss_fell(pool: ProcessExecutor) -> None:
     assert (inf["score"], inf["reason"]) == (None, "diverged")
     shorter = score(pool, job((text("sgd"),), steps=4))[0][0]
     assert sgd["score"] < shorter["score"] < 1.0
+
+
+def test_weights_say_how_much_each_family_counts() -> None:
+    """A weighted geometric mean; a task that the search does not train on, such as a check, has weight 1."""
+    config = replace(CONFIG, tasks=("noisy_quadratic?rows=3&cols=4", "xor"), weights=(0.5, 2.0))
+    scorer = Scorer(config)
+
+    def measure(*tasks: str) -> float:
+        found = scorer.score(Job((text("sgd"),), tasks, 40, 1, config.rates, 0))[0].score
+        assert found is not None
+        return found
+
+    quadratic, xor = (measure(task) for task in config.tasks)
+    assert measure(*config.tasks) == pytest.approx((quadratic**0.5 * xor**2.0) ** (1 / 2.5), rel=1e-5)
+    assert measure("xor", "xor?width=3") == pytest.approx((xor**2.0 * measure("xor?width=3")) ** (1 / 3.0), rel=1e-5)
+    assert Scorer(replace(config, weights=())).config.weight("xor") == 1.0
 
 
 def test_a_constant_factor_does_not_change_a_score(pool: ProcessExecutor) -> None:

@@ -230,6 +230,7 @@ def test_starts_must_obey_the_constraints(tmp_path: Path, changes: dict[str, Any
         ({"strategy": "magic"}, "strategy is 'magic'; allowed: evolution, random, hyper"),
         ({"budget_seconds": None}, "needs a limit"),
         ({"rung_keep": (0.5,)}, "rung_keep must hold 2 shares"),
+        ({"weights": (1.0, 1.0)}, "weights must be empty or one positive number for each task"),
         ({"rates": (0.1, -1.0)}, "positive learning rates"),
         ({"tournament": 500}, "must not exceed population"),
         ({"budget_seconds": -3.0}, "budget_seconds must be at least"),
