@@ -1,6 +1,6 @@
 """Search by training from `sgd` on digits, beside the two controls: `python -m benchmarks.digits --out FOLDER [--seeds 3] [--budget 600]`.
 
-Each engine (evolution, random search, evolution of numbers alone) gets the same seconds on the same workers. The last starts from
+`--preset calibrated` searches on the tasks that calibration chose instead, every engine from that preset's own start. Each engine (evolution, random search, evolution of numbers alone) gets the same seconds on the same workers. The last starts from
 `momentum`, since `sgd` has no numbers. Every run ends with its own table: the best rule's tuned test loss on the searched task and on the
 held-out one, beside equally tuned known rules, with 95 % intervals over fresh draws. Resumable: finished runs are read, interrupted
 ones continued. Prints one table over all runs.
@@ -18,13 +18,14 @@ from typing import Any
 from discover.store import RunStore
 
 ENGINES = {"evolution": "sgd", "random": "sgd", "hyper": "momentum"}
-"""Engines and the rules that they start from."""
+"""Engines and the rules that they start from on digits."""
 
 
 def main() -> None:
     """Run what is missing, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--preset", choices=("digits", "calibrated"), default="digits")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--hyper-seeds", type=int, default=1, help="seeds of the evolution of numbers alone")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds of search for each run")
@@ -46,7 +47,8 @@ def _run(folder: Path, engine: str, seed: int, options: argparse.Namespace) -> N
     if (folder / "run.db").exists():
         verb = ["resume", str(folder)]
     else:
-        verb = ["search", "--preset", "digits", "--start", ENGINES[engine], "--engine", engine, "--seed", str(seed), "--out", str(folder)]
+        verb = ["search", "--preset", options.preset, "--engine", engine, "--seed", str(seed), "--out", str(folder)]
+        verb += ["--start", ENGINES[engine]] if options.preset == "digits" else []
         verb += ["--budget-seconds", str(options.budget)]
     command = [sys.executable, "-m", "discover.cli", *verb, "--workers", str(options.workers), "--json"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
