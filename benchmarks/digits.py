@@ -1,9 +1,10 @@
 """Search by training from `sgd` on digits, beside the two controls: `python -m benchmarks.digits --out FOLDER [--seeds 3] [--budget 600]`.
 
-`--preset calibrated` searches on the tasks that calibration chose instead, every engine from that preset's own start. Each engine (evolution, random search, evolution of numbers alone) gets the same seconds on the same workers. The last starts from
-`momentum`, since `sgd` has no numbers. Every run ends with its own table: the best rule's tuned test loss on the searched task and on the
-held-out one, beside equally tuned known rules, with 95 % intervals over fresh draws. Resumable: finished runs are read, interrupted
-ones continued. Prints one table over all runs.
+Each engine (evolution, random search, evolution of numbers alone) gets the same seconds on the same workers. The last starts from
+`momentum`, since `sgd` has no numbers. `--preset calibrated` searches on the tasks that calibration chose instead, every engine from that
+preset's own start. Every run ends with its own table: the best rule's tuned test loss on the searched tasks and on held-out ones, beside
+equally tuned known rules, with 95 % intervals over fresh draws. Resumable: finished runs are read, interrupted ones continued. Prints one
+table over all runs.
 """
 
 from __future__ import annotations
