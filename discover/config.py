@@ -33,7 +33,7 @@ class SearchConfig:
     preset: str = "digits"
     tasks: tuple[str, ...] = ("digits_mlp",)
     weights: tuple[float, ...] = ()
-    """Of each task's log loss in the score, whose range differs by ten between tasks with and without noise; empty means equal ones."""
+    """Of each task's log loss in the score, several times larger on tasks without noise; empty means equal ones."""
     start: tuple[str, ...] = ("sgd",)
     seed: int = 0
     max_proposals: int | None = None
