@@ -35,15 +35,15 @@ class BatchOptimizer(NamedTuple):
 
     init: Callable[[Any], InterpreterState]
     update: Callable[..., tuple[Any, InterpreterState]]
-    finite: Callable[[InterpreterState], jax.Array]
+    finite: Callable[[Any, InterpreterState], jax.Array]
 
 
 def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool = False, repertoire: Repertoire = ALL) -> BatchOptimizer:
     """P programs (arrays with a leading axis P) as one optimizer over P · B batch members.
 
     `init(params)`, `update(grads, state, params, learning_rate)` with leaves (P·B, …) and learning_rate f32 (P·B,), program-major, or
-    member-major with `programs_fastest`. `finite(state)` is False for members whose update or live slots were non-finite at the end of any
-    step so far. The programs must need no instruction outside the `repertoire`.
+    member-major with `programs_fastest`. `finite(updates, state)` is False for members whose update or live slots were non-finite at the
+    end of any step so far. The programs must need no instruction outside the `repertoire`.
     """
     count = programs.result.shape[0]
     programs = renumber(programs, repertoire)
@@ -76,7 +76,7 @@ def batch_optimizer(layout: Layout, programs: Encoded, *, programs_fastest: bool
         results = jax.vmap(lambda bank, register: lax.dynamic_index_in_dim(bank, register, 0, keepdims=False))(full, programs.result)
         return layout.unflatten(join(-results), grads), InterpreterState(number, small, full, finite, t)
 
-    return BatchOptimizer(init, update, lambda state: join(state.finite))
+    return BatchOptimizer(init, update, lambda updates, state: join(state.finite))
 
 
 def _fill(values: jax.Array, *sizes: int) -> jax.Array:
@@ -130,11 +130,11 @@ def _read(bank: jax.Array, p: jax.Array, register: jax.Array) -> jax.Array:
 
 
 def _finite(layout: Layout, code: Encoded, p: jax.Array, number: jax.Array, small: jax.Array, full: jax.Array) -> jax.Array:
-    """Whether update and live slots are finite, (B,). x · 0 is 0 or NaN, so a sum tells."""
+    """Whether update and live slots are finite, (B,). x · 0 is 0 or NaN, so a product with zeros tells, faster than a sum."""
+    zeros = jnp.zeros(full.shape[-1])
 
     def probe(bank: jax.Array, register: jax.Array) -> jax.Array:
-        x = _read(bank, p, register) * 0.0
-        return x.reshape(x.shape[0], -1).sum(axis=1)
+        return jnp.dot(_read(bank, p, register), zeros, precision=lax.Precision.HIGHEST)
 
     def over(slots: jax.Array, start: jax.Array, one: Callable[[jax.Array], jax.Array]) -> jax.Array:
         return lax.fori_loop(0, jnp.sum(slots >= 0), lambda i, total: total + one(i), start)

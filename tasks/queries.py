@@ -33,13 +33,13 @@ class Rule(NamedTuple):
 class LossOptimizer(NamedTuple):
     """An optimizer of B trainings at once that makes its own evaluations of the loss, on the minibatches of a step.
 
-    init(params) -> state. update(batch, step, state, params, learning_rate) -> (updates, state). finite(state) -> bool[B].
+    init(params) -> state. update(batch, step, state, params, learning_rate) -> (updates, state). finite(updates, state) -> bool[B].
     view(state, params, learning_rate) -> the weights to measure losses at. Leaves lead with B; learning_rate is f32[B].
     """
 
     init: Callable[[PyTree], PyTree]
     update: Callable[[TaskBatch, jax.Array, PyTree, PyTree, jax.Array], tuple[PyTree, PyTree]]
-    finite: Callable[[PyTree], jax.Array]
+    finite: Callable[[PyTree, PyTree], jax.Array]
     view: Callable[[PyTree, PyTree, jax.Array], PyTree]
 
 

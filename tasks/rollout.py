@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from tasks.batch import TaskBatch
-from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status, all_finite
+from tasks.contracts import BatchOptimizer, PyTree, Schedule, Split, Status
 from tasks.queries import LossOptimizer
 
 
@@ -110,7 +110,7 @@ def _make_advance(batch: TaskBatch, optimizer: BatchOptimizer | LossOptimizer, s
             updates, state = optimizer.update(batch, loop.step, loop.state, loop.params, learning_rate)
         else:
             updates, state = optimizer.update(batch.gradients(loop.params, loop.step), loop.state, loop.params, learning_rate)
-        alive = loop.alive & all_finite(updates) & optimizer.finite(state)
+        alive = loop.alive & optimizer.finite(updates, state)
         return _Loop(loop.step + 1, _apply(loop.params, updates, alive), state, alive)
 
     return advance

@@ -94,7 +94,7 @@ def test_members_programs_and_rates_do_not_mix() -> None:
         leaves = [jnp.stack([members[b][k] for _, b in order]) for k in range(2)]
         tx = batch_optimizer(layout, code, programs_fastest=fastest)
         updates, state = jax.jit(lambda x, lr, tx=tx: tx.update(x, tx.init(x), x, lr))(leaves, jnp.asarray([rates[b] for _, b in order]))
-        assert np.asarray(tx.finite(state)).all()
+        assert np.asarray(tx.finite(updates, state)).all()
         for i, (p, b) in enumerate(order):
             rule = Reference(zoo.program(names[p]), shapes)
             expected, _ = rule.update(members[b], rule.init(), members[b], rates[b])
@@ -108,11 +108,11 @@ def test_failure_is_remembered_for_the_member_that_failed() -> None:
     tx = batch_optimizer(layout, stack([encode(program)]))
     g, w = [jnp.ones((2, 2))], [jnp.asarray([[0.0, 1.0], [1.0, 1.0]])]
     state = tx.init(g)
-    _, state = tx.update(g, state, w, jnp.ones(2))
-    assert np.asarray(tx.finite(state)).tolist() == [True, True]
-    _, state = tx.update(g, state, [jnp.ones((2, 2))], jnp.ones(2))  # the first member divides by 0 now
-    _, state = tx.update(g, state, w, jnp.ones(2))
-    assert np.asarray(tx.finite(state)).tolist() == [False, True]
+    updates, state = tx.update(g, state, w, jnp.ones(2))
+    assert np.asarray(tx.finite(updates, state)).tolist() == [True, True]
+    updates, state = tx.update(g, state, [jnp.ones((2, 2))], jnp.ones(2))  # the first member divides by 0 now
+    updates, state = tx.update(g, state, w, jnp.ones(2))
+    assert np.asarray(tx.finite(updates, state)).tolist() == [False, True]
 
 
 def test_programs_that_do_not_fit_say_so() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.batch import TaskBatch
-from tasks.contracts import BatchOptimizer, Schedule, Status, from_optax
+from tasks.contracts import BatchOptimizer, Schedule, Status, all_finite, from_optax
 from tasks.registry import load
 from tasks.rollout import _stops, rollout
 from tasks.streams import derive
@@ -115,8 +115,8 @@ def failing(update_at=None, state_at=None):
         rate = jnp.where(member & (state == update_at), jnp.nan, learning_rate) if update_at is not None else learning_rate
         return jax.tree.map(lambda g: -rate.reshape(-1, *[1] * (g.ndim - 1)) * g, grads), state + 1
 
-    def finite(state):
-        return ~((jnp.arange(3) == 1) & (state == (state_at + 1 if state_at is not None else -1)))
+    def finite(updates, state):
+        return all_finite(updates) & ~((jnp.arange(3) == 1) & (state == (state_at + 1 if state_at is not None else -1)))
 
     return BatchOptimizer(lambda params: jnp.zeros((), jnp.int32), update, finite)
 
@@ -133,7 +133,7 @@ def test_one_bad_step_fails_the_member_and_freezes_its_weights(how):
 
 
 def test_the_loop_ends_when_nobody_is_alive():
-    dead = SGD._replace(finite=lambda state: jnp.zeros(2, bool))
+    dead = SGD._replace(finite=lambda updates, state: jnp.zeros(2, bool))
     result = runner(dead)(quadratics([0.1, 0.2]), 2_000_000_000)  # hours, if it did not end
     assert (result.status == Status.NONFINITE).all()
     assert np.isposinf(result.curve).all()
