@@ -1,7 +1,7 @@
 """The page docs/zoo.md: every known rule, what it was verified against, and its worst error, measured now.
 
 `python -m benchmarks.zoo` measures all rules (about 3 s each) and rewrites the page; `--only NAME …` measures some and keeps the
-other figures.
+other figures; `--float32 NAME …` prints beside the error of a rule with a query plan that of its formula itself in float32.
 """
 
 from __future__ import annotations
@@ -78,12 +78,25 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=zoo.names(), help="measure these and keep the other figures")
-    chosen = parser.parse_args().only
+    parser.add_argument("--float32", nargs="+", choices=zoo.names(), help="compare these with their formulas in float32")
+    arguments = parser.parse_args()
+    if arguments.float32:
+        return _beside_float32(arguments.float32)
+    chosen = arguments.only
     errors = recorded() if chosen is not None else {}
     for name in zoo.names() if chosen is None else chosen:
         errors[name] = f"{worst_error(name):.0e}".replace("e-0", "e-")
         print(name, errors[name], flush=True)
     PAGE.write_text(page(errors), encoding="utf-8")
+
+
+def _beside_float32(names: Sequence[str]) -> None:
+    from tests.search_space.zoo.authors import REFERENCES
+    from tests.search_space.zoo.authors.problem import float32_errors
+    from tests.search_space.zoo.harness import worst_error
+
+    for name in names:
+        print(f"{name}: {worst_error(name):.1e}, its formula in float32 {max(float32_errors(name, REFERENCES[name])):.1e}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import pytest
 
 from search_space import zoo
 from tests.search_space.zoo.authors import REFERENCES
-from tests.search_space.zoo.harness import QUICK, errors, gradients, our_updates, relative
+from tests.search_space.zoo.authors.problem import float32_errors
+from tests.search_space.zoo.harness import MATRIX_TOLERANCE, QUICK, TOLERANCE, errors, gradients, our_updates, relative
 
 CARD = ("title", "source", "year", "row", "certainty", "learning-rate", "verified")
+ILL_CONDITIONED = ("sophia_h", "sophia_g", "nonconvex_ag", "opt_amsgrad", "opt_amsgrad_extrapolated")
 
 
 def test_every_rule_has_a_reference() -> None:
@@ -24,6 +26,17 @@ def test_every_rule_has_a_reference() -> None:
 def test_equal_to_its_reference(name: str) -> None:
     for run, error in enumerate(errors(name, REFERENCES[name], QUICK)):
         assert error <= REFERENCES[name].tolerance, f"run {run}"
+
+
+@pytest.mark.parametrize("name", ILL_CONDITIONED)
+def test_beyond_the_tolerance_only_as_the_formula_itself_is_in_float32(name: str) -> None:
+    """Without fused operations Sophia misses by exactly as much; with them rounding is a lottery of a few elements, hence the margin."""
+    assert max(errors(name, REFERENCES[name])) <= 3 * max(float32_errors(name, REFERENCES[name]))
+
+
+def test_no_other_rule_has_more_than_the_tolerance_of_its_tier() -> None:
+    beyond = {name for name, reference in REFERENCES.items() if reference.tolerance not in (TOLERANCE, MATRIX_TOLERANCE)}
+    assert beyond == set(ILL_CONDITIONED)
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -124,7 +124,7 @@ def trpo(s: Any, w: Array, lr: float, ask: Ask, delta: float = 0.01, damping: fl
 
 
 CLIPPED = 2e-4
-"""Of Sophia only elements with a tiny average gradient are not clipped, and float32 holds few digits of that."""
+"""Of Sophia only elements with a tiny average gradient are not clipped, and float32 holds few digits of that, in any writing."""
 
 TABLE: dict[str, Reference] = {
     "sophia_h": oracle(sophia_h, hypers={"b1": 0.9, "gamma": 20.0, "decay": 0.03}, tolerance=CLIPPED),

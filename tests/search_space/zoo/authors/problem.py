@@ -169,6 +169,39 @@ def _error(name: str, reference: Reference, seed: int, lr: float, hypers: Mappin
     return float(np.max(worst))
 
 
+def float32_errors(name: str, reference: Reference) -> list[float]:
+    """As `by_training`, but the error of the formula itself in float32, at our rule's weights: what float32 costs any writing of it."""
+    return [_float32_error(name, reference, seed, reference.rates[rate], reference.hypers if own else {}) for seed, rate, own in RUNS]
+
+
+def _float32_error(name: str, reference: Reference, seed: int, lr: float, hypers: Mapping[str, float]) -> float:
+    before, _, _ = trajectory(name, hypers, lr, seed, rounded=True)
+    a, b, y = batches(seed)
+    numbers = as_float32(reference.make, hypers)
+    exact: Any = reference.make({}, float(np.float32(lr)), **numbers)
+    single: Any = reference.make({}, np.float32(lr), **{k: np.float32(v) for k, v in numbers.items()})
+    worst = []
+    for t in range(STEPS):
+        w = flat({k: v[t] for k, v in before.items()})
+        ask = Ask((a[t], b[t], y[t]), t + 1)
+        deltas = [found[0] if isinstance(found, tuple) else found for found in (exact(w, ask), single(np.float32(w), _Single(ask)))]
+        worst.append(_relative(deltas[1], deltas[0]))
+    return float(np.max(worst))
+
+
+class _Single:
+    """The answers of an `Ask`, each computed in float64 and rounded to float32, as our rule gets them."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._ask, name)
+        if not callable(found):
+            return found
+        return lambda *given: np.float32(found(*(np.float64(x) if isinstance(x, np.ndarray) else x for x in given)))
+
+
 def _relative(x: Array, y: Array) -> float:
     return float(np.linalg.norm(x - y) / max(np.linalg.norm(y), 1e-30))
 
