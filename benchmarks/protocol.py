@@ -5,7 +5,9 @@ schedules, then the fresh seeds. The loop jits one training step for each rule a
 that it compiles once), calls it from Python, and measures losses when the protocol does. It takes optax's own optimizer where this file
 knows one and else our compiled rule, which is an optax transformation too. One run on one core each, nothing cached; seconds are those of
 the processor, which other work on the machine disturbs least. The unit is (rule × task × step) of trainings a second. `--rules standard`
-takes the rules of that preset which the interpreter runs.
+takes the rules of that preset which the interpreter runs, `--tasks standard` its tasks with their steps. `--sample N` measures N of the
+rules, evenly spaced, on an interpreter for all of them, and counts each as many times as it stands for; compilation, which happens
+once for a task, is told apart by measuring the first rule twice.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def factories() -> dict[str, Callable[..., Any]]:
     }
 
 
-def looped(task_name: str, rule: str, requests: list[Any], protocol: Any) -> list[tuple[float, ...]]:
+def looped(task_name: str, steps: int, rule: str, requests: list[Any], protocol: Any) -> list[tuple[float, ...]]:
     """Validation and test losses of every member of the requests, one training after the other."""
     import jax
     import jax.numpy as jnp
@@ -81,16 +83,16 @@ def looped(task_name: str, rule: str, requests: list[Any], protocol: Any) -> lis
         task, there = pool.family.task(config), derive(key, -2)
         return tuple(task.loss(params, task.batch(there, split), derive(there, 0)) for split in ("valid", "test"))
 
-    factors = [float(schedule.value(number, STEPS)) for number in range(STEPS)]
+    factors = [float(schedule.value(number, steps)) for number in range(steps)]
     found = []
     for request in requests:
         hypers = {name: jnp.float32(value) for name, value in request.hypers}
         for rate, instance in zip(request.rates, request.instances, strict=True):
             config, key = jax.tree.map(lambda leaf, i=instance: leaf[i], pool.configs), pool.keys[instance, 0]
             params, state = start(config, key)
-            for number in range(STEPS):
+            for number in range(steps):
                 params, state = step(params, state, config, key, number, rate * (factors[number] if request.scheduled else 1.0), hypers)
-                if request.final and (number + 1) % (STEPS // protocol.evals) == 0 and number + 1 < STEPS:
+                if request.final and (number + 1) % (steps // protocol.evals) == 0 and number + 1 < steps:
                     losses(params, config, key)
             found.append(tuple(float(x) for x in losses(params, config, key)))
     return found
@@ -100,48 +102,74 @@ def main() -> None:
     """Print both times, their ratio and how far apart the losses are that both sides measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rules", nargs="*", default=RULES, help="names, or: standard")
-    parser.add_argument("--tasks", nargs="*", default=TASKS)
+    parser.add_argument("--tasks", nargs="*", default=TASKS, help="names, or: standard")
+    parser.add_argument("--sample", type=int, help="how many of the rules are measured; all by default")
     chosen = parser.parse_args()
     one_core()
-    from discover.evaluate.jobs import hypers_of
-    from discover.evaluate.measure import Trainer, interpreted
+    from discover.evaluate.measure import interpreted
     from discover.evaluate.presets import PRESETS
+    from search_space import zoo
+
+    standard = PRESETS["standard"]
+    rules = [n for n in standard.rules if interpreted(zoo.program(n))] if chosen.rules == ["standard"] else list(chosen.rules)
+    plans = [(p.spec, p.steps) for p in standard.tasks] if chosen.tasks == ["standard"] else [(name, STEPS) for name in chosen.tasks]
+    count = min(chosen.sample or len(rules), len(rules))
+    if count < 1:
+        parser.error(f"--sample is {chosen.sample}, allowed: 1 to {len(rules)}")
+    measured = [rules[i * len(rules) // count] for i in range(count)]
+    totals = [_compare(task, steps, measured, rules) for task, steps in plans]
+    ours, theirs = (sum(column) for column in zip(*(t[:2] for t in totals), strict=True))
+    work = sum(t[2] for t in totals)
+    mean = math.exp(statistics.fmean(math.log(t[1] / t[0]) for t in totals))
+    print(
+        f"{work / ours:,.0f} against {work / theirs:,.0f} (rule × task × step)/s: {theirs / ours:.1f} × (gate {GATE:g}, "
+        f"moonshot {MOONSHOT:g}), geometric mean over tasks {mean:.1f} ×; {len(measured)} of {len(rules)} rules measured; {machine()}"
+    )
+
+
+def _compare(task: str, steps: int, measured: list[str], rules: list[str]) -> tuple[float, float, float]:
+    """Processor seconds of the protocol and of the loop for all `rules`, from those that are measured, and the steps that were made."""
+    from discover.evaluate.measure import Trainer
     from discover.evaluate.protocol import Protocol
+    from search_space import zoo
+
+    protocol = Protocol()
+    trainer = Trainer(task, steps, protocol, SEED, tuple(map(zoo.text, rules)))
+    compiling = _ours(trainer, measured[0])[0]
+    ours = theirs = compilation = 0.0
+    for rule in measured:
+        seconds, asked, answers = _ours(trainer, rule)
+        begin = time.process_time()
+        loop = looped(task, steps, rule, asked, protocol)
+        others = time.process_time() - begin
+        ours, theirs = ours + seconds, theirs + others
+        if rule == measured[0]:
+            compilation = max(0.0, compiling - seconds)
+        print(f"{task:26s} {rule:14s} {seconds:8.2f} s {others:8.2f} s   median difference {_difference(answers, loop):.1e}", flush=True)
+    share = len(rules) / len(measured)
+    ours, theirs = compilation + share * ours, share * theirs
+    print(f"{task}: {theirs / ours:.1f} ×, the interpreter's compilation {compilation:.1f} s", flush=True)
+    return ours, theirs, len(rules) * 2.0 * protocol.trainings * steps
+
+
+def _ours(trainer: Any, rule: str) -> tuple[float, list[Any], list[tuple[float, float]]]:
+    """Processor seconds of the protocol for a rule, its requests, and (validation, test) losses of their members."""
+    from discover.evaluate.jobs import hypers_of
     from discover.evaluate.trials import cells
     from search_space import zoo
 
-    if chosen.rules == ["standard"]:
-        chosen.rules = [name for name in PRESETS["standard"].rules if interpreted(zoo.program(name))]
-    protocol = Protocol()
-    ours = theirs = 0.0
-    worst: list[float] = []
-    for task in chosen.tasks:
-        before = ours, theirs
-        for rule in chosen.rules:
-            asked: list[Any] = []
-            answers: list[tuple[float, float]] = []
-            trainer = Trainer(task, STEPS, protocol, SEED, tuple(map(zoo.text, chosen.rules)))
+    asked: list[Any] = []
+    answers: list[tuple[float, float]] = []
 
-            def measure(requests: Any, rule: str = rule, trainer: Any = trainer, asked: Any = asked, answers: Any = answers) -> Any:
-                found = trainer.measure(zoo.text(rule), requests)
-                asked += requests
-                answers += [pair for answer in found for pair in zip(answer.valid, answer.test, strict=True)]
-                return found
+    def measure(requests: Any) -> Any:
+        found = trainer.measure(zoo.text(rule), requests)
+        asked.extend(requests)
+        answers.extend(pair for answer in found for pair in zip(answer.valid, answer.test, strict=True))
+        return found
 
-            begin = time.process_time()
-            cells(protocol, hypers_of(zoo.text(rule)), SEED, measure)
-            middle = time.process_time()
-            loop = looped(task, rule, asked, protocol)
-            end = time.process_time()
-            ours, theirs = ours + middle - begin, theirs + end - middle
-            worst.append(_difference(answers, loop))
-            print(f"{task:18s} {rule:12s} {middle - begin:8.2f} s {end - middle:8.2f} s   median difference {worst[-1]:.1e}", flush=True)
-        print(f"{task}: {(theirs - before[1]) / (ours - before[0]):.1f} ×", flush=True)
-    count = len(chosen.rules) * len(chosen.tasks) * 2 * protocol.trainings * STEPS
-    print(
-        f"{count / ours:,.0f} against {count / theirs:,.0f} (rule × task × step)/s: {theirs / ours:.1f} × "
-        f"(gate {GATE:g}, moonshot {MOONSHOT:g}); {machine()}"
-    )
+    begin = time.process_time()
+    cells(trainer.protocol, hypers_of(zoo.text(rule)), SEED, measure)
+    return time.process_time() - begin, asked, answers
 
 
 def _difference(mine: list[tuple[float, float]], theirs: list[tuple[float, ...]]) -> float:
