@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from discover.imitate.epsilon import with_epsilons
+from discover.imitate.facts import level_of
 from discover.imitate.fit import Fitter, Form
 from discover.imitate.library import averages, factors, linear_columns, power, signs, sizes, slots_of_slots
 from discover.imitate.products import EXACT, ONE, Judge, Relaxation, numerators, rank, replaced, times
 from discover.imitate.signals import G, Node
 from discover.imitate.signfit import SignFitter, sign_forms
 from discover.imitate.snap import snap_sign
-from discover.imitate.stages import CLOSE, Problem, fitter_on, linear, multiplied
-from discover.imitate.streams import Array
+from discover.imitate.stages import CLOSE, Problem, bulk_target, fitter_on, linear, multiplied, signed, softened
+from discover.imitate.streams import Array, Layout
 
 _TRIED = 8
 
@@ -129,48 +130,108 @@ class _Filters:
 
 def polar(p: Problem) -> Iterator[Form]:
     """A sign of one thing times the size of another: each is found by itself."""
-    degree = p.facts.degree
-    if degree is None:
-        return
     side = SignFitter(p.probe.signals, np.sign(p.y))
     found = [form for form in sign_forms(side, p.columns, p.stop, most=2) if form.error < 2e-3]
     if not found:
         return
     direction: Node = ("sign", as_node(snap_sign(side, found[0])))
     # Where the sign is 0 nothing is known of the size.
-    fitter = Fitter(p.probe.signals, np.where(p.y == 0, np.nan, np.abs(p.y)))
-    candidates = [
-        power(slot, degree / size_degree) if degree else slot
-        for x, size_degree in sizes(p.facts)
-        for slot in (*averages(x, p.facts), *slots_of_slots(x, p.facts))
-    ]
-    for scored in rank(Relaxation(fitter, [("abs", direction)]), candidates, 6, p.stop):
-        refined = p.probe.refine((times(direction, scored.factor),))
-        if refined is not None:
-            yield refined
-    inner = replace(p, probe=fitter, own=(), columns=tuple(("abs", c) for c in p.columns))
-    for form in multiplied(inner):
+    sized = seen_as(p, lambda y, layout: np.abs(_known(y, layout)))
+    yield from _slot_sizes(p, sized.probe, direction)
+    inner = replace(sized, own=(), columns=tuple(("abs", c) for c in p.columns))
+    for form in (softened if p.facts.degree is None else multiplied)(inner):
         refined = p.probe.refine(tuple(times(direction, term) for term in form.terms)) if form.error < CLOSE else None
         if refined is not None:
             yield refined
 
 
+def _slot_sizes(p: Problem, sized: Fitter, direction: Node) -> Iterator[Form]:
+    """Powers of single slots as sizes, where the degree of the target is known."""
+    degree = p.facts.degree
+    if degree is None:
+        return
+    candidates = [
+        power(slot, degree / size_degree) if degree else slot
+        for x, size_degree in sizes(p.facts)
+        for slot in (*averages(x, p.facts), *slots_of_slots(x, p.facts))
+    ]
+    for scored in rank(Relaxation(sized, [("abs", direction)]), candidates, 6, p.stop):
+        refined = p.probe.refine((times(direction, scored.factor),))
+        if refined is not None:
+            yield refined
+
+
+def seen_as(p: Problem, change: Callable[[Array, Layout], Array]) -> Problem:
+    """The problem whose target is a function of the recorded one, `[R, E, T]` both; NaN where that tells nothing."""
+    (_, far), layout, bulk = fitter_on(p, ("large",)), p.probe.signals.layout, p.bulk.signals
+    y, many = change(p.y, layout), change(bulk_target(p.recording, p.facts), bulk.layout)
+    level = level_of(y)
+    return replace(
+        p,
+        facts=replace(p.facts, level=level),
+        y=y,
+        probe=Fitter(p.probe.signals, y),
+        large=Fitter(p.large.signals, change(far, layout)),
+        sides=y / (level or 1.0),
+        bulk=SignFitter(bulk, many / (level or 1.0)),
+    )
+
+
 def masked(p: Problem) -> Iterator[Form]:
-    """Updates that are set to zero where two quantities disagree: fit the others, then find the rule of the zeros."""
+    """Updates that are set to zero where two quantities disagree, the others perhaps grown to make up for it.
+
+    What is left is fitted, times the share that is left of each tensor in the second case; then the rule of the zeros is found.
+    """
     idle = (p.y == 0) & (p.probe.signals(G) != 0)
     if not 0.03 < idle.mean() < 0.9:
         return
-    seen = replace(p, probe=Fitter(p.probe.signals, np.where(p.y == 0, np.nan, p.y)))
-    for stage in (linear, multiplied):
-        for form in stage(seen):
-            if form.error > CLOSE:
-                continue
-            whole = as_node(form)
-            for other in (*(t for t in form.terms), whole, *signs(p.facts)):
-                terms = tuple(times(gates(G, other)[0], t) for t in form.terms)
-                gated_form = p.probe.refine(terms)
-                if gated_form is not None and gated_form.error < CLOSE:
-                    yield gated_form
+    fitted = _opponents(p)
+    for grown in (False, True):
+        seen = seen_as(p, _grown_back if grown else _known)
+        seen = replace(seen, facts=replace(seen.facts, elementwise=True))
+        for stage in (signed, linear, multiplied, softened):
+            for form in stage(seen):
+                if form.error < CLOSE:
+                    yield from _gates_of(p, form, fitted, grown)
+
+
+def _opponents(p: Problem) -> list[Node]:
+    """What the gradient agrees with where the update is not zero, and disagrees with elsewhere: sums of filtered gradients."""
+
+    def side(y: Array, g: Array) -> Array:
+        return np.where(g == 0, np.nan, np.where(y == 0, -1.0, 1.0) * np.sign(g))
+
+    bulk = SignFitter(p.bulk.signals, side(bulk_target(p.recording, p.facts), p.bulk.signals(G)))
+    asked = replace(p, facts=replace(p.facts, level=1.0), sides=side(p.y, p.probe.signals(G)), bulk=bulk)
+    asked = replace(asked, probe=Fitter(p.probe.signals, asked.sides))
+    return [as_node(form) for form in signed(asked) if form.error < 1e-3][:2]
+
+
+def _known(y: Array, layout: Layout) -> Array:
+    """What is not zero."""
+    del layout
+    return np.where(y == 0, np.nan, y)
+
+
+def _grown_back(y: Array, layout: Layout) -> Array:
+    """What is not zero times the share of its tensor that is not; a tensor that is idle as a whole tells nothing."""
+    out = np.full(y.shape, np.nan)
+    for part in layout.slices():
+        share = (y[:, part] != 0).mean(axis=1, keepdims=True)
+        out[:, part] = _known(y[:, part] * share, layout)
+    return out
+
+
+def _gates_of(p: Problem, form: Form, fitted: Sequence[Node], grown: bool) -> Iterator[Form]:
+    """The form where the gradient agrees with one of its parts, 0 elsewhere."""
+    whole = as_node(form)
+    terms: tuple[Node, ...] = (("sign", whole),) if form.outer == "sign" else form.terms
+    for other in (*fitted, *terms, whole, *signs(p.facts)):
+        gate = gates(G, other)[0]
+        factor: Node = ("ratio", gate, ("max", ("mean", gate), 1e-3)) if grown else gate
+        gated_form = p.probe.refine(tuple(times(factor, t) for t in terms))
+        if gated_form is not None and gated_form.error < CLOSE:
+            yield gated_form
 
 
 def as_node(form: Form) -> Node:

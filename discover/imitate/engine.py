@@ -16,7 +16,9 @@ from discover.imitate.facts import Facts, measure
 from discover.imitate.fit import Form
 from discover.imitate.judge import judge, relative_error
 from discover.imitate.lift import lifted
+from discover.imitate.plain import pointwise, scheduled
 from discover.imitate.products import prune, simplify
+from discover.imitate.recursive import recursive
 from discover.imitate.snap import snap, with_sums
 from discover.imitate.stages import Problem, bent, clipped, linear, multiplied, problem, signed, softened
 from discover.imitate.start import nodes_of
@@ -28,7 +30,7 @@ ENGINES = ("combined", "enumeration", "evolution", "random", "hyper")
 ACCEPTED = 2e-4
 """Error on the probe runs at which the search ends: below it the judge's limit holds with room to spare."""
 
-STAGES = (signed, linear, bent, clipped, multiplied, softened, gated, filtered, polar, masked, lifted)
+STAGES = (signed, linear, bent, clipped, pointwise, multiplied, softened, gated, filtered, polar, masked, recursive, scheduled, lifted)
 
 SAME = 1e-6
 """Error on the probe runs at which the start rule itself is the answer."""

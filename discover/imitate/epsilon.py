@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from discover.imitate.fit import Fitter, Form
 from discover.imitate.products import EXACT, replaced
-from discover.imitate.signals import SLOTS, Node
+from discover.imitate.signals import SLOTS, G, Node
 
 _SIZES = tuple(10.0**k for k in range(-14, 3))
 
 
-def with_epsilons(fitter: Fitter, form: Form, most: int = 3) -> Form:
-    """The form with up to `most` fitted numbers added along its denominators, as long as each brings it much closer."""
+def with_epsilons(fitter: Fitter, form: Form, most: int = 3, kept: int = 3) -> Form:
+    """The form with up to `most` fitted numbers added along its denominators, as long as each brings it much closer.
+
+    The `kept` closest are taken along: a number beside a slot and one that the slot starts with look alike until the next is in place.
+    """
+    best, forms = form, [form]
     for _ in range(most):
-        if form.error < EXACT:
+        if best.error < EXACT:
             break
-        trials = [refined for terms in _placements(fitter, form) if (refined := fitter.refine(terms)) is not None]
-        winner = min(trials, key=lambda f: f.error, default=form)
-        if winner.error > 0.7 * form.error:
+        trials = {f.terms: f for last in forms for terms in _placements(fitter, last) if (f := fitter.refine(terms)) is not None}
+        forms = sorted((f for f in trials.values() if f.error < 0.7 * best.error), key=lambda f: f.error)[:kept]
+        if not forms:
             break
-        form = winner
-    return form
+        best = forms[0]
+    return best
 
 
 def _placements(fitter: Fitter, form: Form) -> Iterator[tuple[Node, ...]]:
@@ -31,11 +35,23 @@ def _placements(fitter: Fitter, form: Form) -> Iterator[tuple[Node, ...]]:
         for op in ("add", "max"):
             tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, site, (op, site, size))]]
             found.append(min(tried, key=lambda pair: pair[0]))
+        late = _corrected_late(site)
+        if late is not None:
+            tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, site, late(size))]]
+            found.append(min(tried, key=lambda pair: pair[0]))
     for slot in _slots(form.terms):
         tried = [(fitter.error(terms), terms) for size in _SIZES for terms in [replaced(form.terms, slot, _started(slot, size))]]
         found.append(min(tried, key=lambda pair: pair[0]))
     found.sort(key=lambda pair: pair[0])
     yield from (terms for _, terms in found[:4])
+
+
+def _corrected_late(site: Node) -> Callable[[float], Node] | None:
+    """The root of a corrected average with a number added before the correction, as older codes of Adam have it."""
+    if site[0] != "sqrt" or site[1][0] != "debiased":
+        return None
+    _, x, b = site[1]
+    return lambda size: ("mul", ("sqrt", ("debias", ("ones", G), b)), ("add", ("sqrt", ("ema", x, b)), size))
 
 
 def _slots(terms: tuple[Node, ...]) -> list[Node]:

@@ -53,7 +53,7 @@ def measure(recorded: Recorded) -> Facts:
         timeless=_distance(run["shifted"][:, SHIFT:], base[:, :-SHIFT]) < _SAME,
         memoryless=_distance(run["past"][:, half:], base[:, half:]) < _SAME,
         odd=_distance(run["negative"], -base) < _SAME,
-        level=_level(base),
+        level=level_of(base),
     )
 
 
@@ -88,7 +88,8 @@ def _degree(base: Array, large: Array, small: Array) -> float | None:
     return found[0] if found[0] == found[1] else None
 
 
-def _level(base: Array) -> float | None:
+def level_of(base: Array) -> float | None:
+    """The only size of numbers other than 0 and NaN; None where there are several."""
     sizes = np.abs(base[np.abs(base) > 0])
     if sizes.size == 0:
         return None

@@ -17,6 +17,8 @@ Node = tuple[Any, ...]
 
 G: Node = ("g",)
 W: Node = ("w",)
+U: Node = ("u",)
+"""The target's own update, which a rule may keep for the next step."""
 
 
 def ratio(a: Array, b: Array) -> Array:
@@ -93,6 +95,8 @@ def signed_root(x: Array) -> Array:
 
 
 POINTWISE: dict[str, Callable[..., Array]] = {
+    "ones": np.ones_like,
+    "time": lambda x: np.broadcast_to(_time(x), x.shape),
     "abs": np.abs,
     "square": np.square,
     "cube": lambda x: x**3,
@@ -145,10 +149,10 @@ REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 class Signals:
     """Values of nodes on fixed streams, `[R, E, T]` each, remembered by node."""
 
-    def __init__(self, g: Array, w: Array, layout: Layout, capacity: int = 1500) -> None:
+    def __init__(self, g: Array, w: Array, layout: Layout, u: Array | None = None, capacity: int = 1500) -> None:
         self.layout = layout
         self.evaluated = 0
-        self._inputs = {G: g.astype(float), W: w.astype(float)}
+        self._inputs = {G: g.astype(float), W: w.astype(float)} | ({} if u is None else {U: u.astype(float)})
         self._memo: dict[Node, Array] = {}
         self._capacity = capacity
 

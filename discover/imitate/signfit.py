@@ -21,11 +21,12 @@ _FINE_MARGINS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 
 
 class SignFitter:
-    """Fits `sign(sum of coefficient * term)` to sides `y: [R, E, T]` in -1, 0, 1; points with y = 0 only count as flips."""
+    """Fits `sign(sum of coefficient * term)` to sides `y: [R, E, T]` in -1, 0, 1; points with y = 0 only count as flips, NaN not at all."""
 
     def __init__(self, signals: Signals, y: Array) -> None:
         self.signals = signals
-        self.y = np.rint(y).ravel()
+        self.known = np.isfinite(y).ravel()
+        self.y = np.where(self.known, np.rint(y).ravel(), 0.0)
         self.evaluated = 0
         # Distance from zero is measured against the recent size of the gradient, so that a lone term has a margin too.
         self._floor = signals(("ema", ("abs", G), 0.9)).ravel()
@@ -39,7 +40,7 @@ class SignFitter:
         """Share of points on the wrong side."""
         self.evaluated += 1
         f = sum((c * self.signals(term) for term, c in zip(terms, coefficients, strict=True)), start=np.zeros(1)).ravel()
-        return float(np.mean(np.sign(f) != self.y)) if np.isfinite(f).all() else FAILED
+        return float(np.mean((np.sign(f) != self.y)[self.known])) if np.isfinite(f).all() else FAILED
 
     def fit(self, terms: Sequence[Node], coefficients: Sequence[float] | Array | None = None) -> Form | None:
         """The form with constants and coefficients fitted; `error` is its share of flips."""

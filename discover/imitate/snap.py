@@ -16,6 +16,7 @@ _DIGITS = (1, 2, 3, 4, 5)
 
 def snap(fitter: Fitter, form: Form) -> Form:
     """The form with each constant as short as the data allows, the others refitted; coefficients last."""
+    form = _all_short(fitter, form)
     budget = 1.1 * form.error + 1e-6
     form = _tie(fitter, form, budget)
     root: Node = ("terms", *form.terms)
@@ -27,6 +28,21 @@ def snap(fitter: Fitter, form: Form) -> Form:
         return form
     coefficients = tuple(float(c) for c in solved[0])
     return replace(form, terms=terms, coefficients=_snap_coefficients(fitter, terms, coefficients, budget))
+
+
+def _all_short(fitter: Fitter, form: Form) -> Form:
+    """The form with all constants shortened at once where that is closer: a fit may end in a valley where no single one can move."""
+    root: Node = ("terms", *form.terms)
+    sites = constant_sites(root)
+    for decimals in _DIGITS[:4]:
+        for digits in _DIGITS[:2]:
+            values = tuple(short(value, decimals if kind == "unit" else digits, kind) for kind, value in sites)
+            terms = with_constants(root, values)[1:]
+            solved = fitter.solve(terms)
+            error = form.error if solved is None else float((solved[1] @ solved[1]) ** 0.5)
+            if solved is not None and error < form.error:
+                form = replace(form, terms=terms, coefficients=tuple(float(c) for c in solved[0]), error=error)
+    return form
 
 
 def with_sums(form: Form) -> Form:

@@ -55,19 +55,24 @@ def problem(recording: Recording, facts: Facts, stop: Stop, extra: Iterable[Node
     recorded = recording.probe
     streams = recorded.streams
     y = recorded.u.astype(float) - (facts.decay or 0.0) * streams.w
-    full = Signals(streams.g, streams.w, streams.layout)
+    full = Signals(streams.g, streams.w, streams.layout, recorded.u)
     runs = [streams.run(name) for name in _SEARCH_RUNS]
     large = [streams.run("large")]
-    near = Signals(streams.g[runs], streams.w[runs], streams.layout)
-    far = Signals(streams.g[large], streams.w[large], streams.layout)
+    near = Signals(streams.g[runs], streams.w[runs], streams.layout, recorded.u[runs])
+    far = Signals(streams.g[large], streams.w[large], streams.layout, recorded.u[large])
     own = tuple(extra)
     columns = tuple(dict.fromkeys((*linear_columns(facts), *(node for node in own if _signed_filter(node)))))
     sides = y[runs] / facts.level if facts.level else y[runs]
     many = recording.bulk.streams
-    bulk = SignFitter(Signals(many.g, many.w, many.layout), (recording.bulk.u - (facts.decay or 0.0) * many.w) / (facts.level or 1.0))
+    bulk = SignFitter(Signals(many.g, many.w, many.layout), bulk_target(recording, facts) / (facts.level or 1.0))
     return Problem(
         recording, facts, Fitter(near, y[runs]), Fitter(full, y), bulk, Fitter(far, y[large]), y[runs], y, sides, columns, own, stop
     )
+
+
+def bulk_target(recording: Recording, facts: Facts) -> Array:
+    """The target on the bulk run, weight decay taken out."""
+    return recording.bulk.u - (facts.decay or 0.0) * recording.bulk.streams.w
 
 
 def _signed_filter(node: Node) -> bool:

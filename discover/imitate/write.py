@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from discover.imitate.fit import Form
-from discover.imitate.signals import G, Node, W
+from discover.imitate.signals import G, Node, U, W
 from search_space.program import Assign, Call, Const, Expr, Hyper, Kind, Prior, Program, Slot, Var
 
 _TENSOR_OPS = ("mean", "sum", "norm", "rms", "norm1", "norm_inf", "std")
@@ -55,6 +55,7 @@ class _Writer:
         self.uses: dict[Node, int] = {}
 
     def program(self, form: Form, name: str) -> Program:
+        self.names[U] = Var("u")
         terms = tuple(_spelled(term) for term in form.terms)
         for term in terms:
             self._count(term)
@@ -74,9 +75,8 @@ class _Writer:
             out = Call("add", (out, Call("mul", (self._number("scale" if form.decay > 0 else "number", form.decay, "decay"), Var("w")))))
         if self.after:
             # What runs after the update must not change what it reads.
-            update = self._fresh("u")
-            self.body.append(Assign(update, out))
-            out = Var(update)
+            self.body.append(Assign("u", out))
+            out = Var("u")
         body = tuple(self.before + self.body + self.after)
         return Program(name, tuple(self.slots), tuple(self.hypers.values()), body, Call("mul", (Var("lr"), out)))
 
@@ -117,6 +117,8 @@ class _Writer:
         op = node[0]
         if op in _UPDATES:
             return self._slot(node)
+        if op in ("ones", "time"):
+            return Const(1.0) if op == "ones" else Var("t")
         if op == "lag":
             return self._last(node[1])
         if op == "held":
@@ -220,8 +222,10 @@ def kind_of(node: Node | float) -> Kind:
     """The smallest kind that holds a node's value."""
     if not isinstance(node, tuple):
         return "global"
-    if node in (G, W):
+    if node in (G, W, U):
         return "full"
+    if node[0] in ("ones", "time"):
+        return "global"
     if node[0] in _TENSOR_OPS:
         return "tensor"
     if node[0] == "global_norm":

@@ -32,6 +32,20 @@ INVENTED = {
     m = lerp(g + decay * w, m, b)
     r = ratio(norm(w), norm(m))
     return lr * where(r, r, 1.0) * m""",
+    "number before the correction": """def older(w, g, lr, *, m: full = zeros, v: full = zeros, b: unit = 0.9, c: unit = 0.99):
+    m = lerp(g, m, b)
+    v = lerp(square(g), v, c)
+    return lr * debias(m, b, t) / (sqrt(debias(1.0, c, t)) * (sqrt(v) + 1e-5))""",
+    "rows": """def rows(w, g, lr, *, v: row = zeros, b: unit = 0.97, eps: scale = 1e-06):
+    v = lerp(row_mean(square(g)), v, b)
+    return lr * g / (sqrt(v) + eps)""",
+    "falling": """def falling(w, g, lr, *, m: full = zeros, b: unit = 0.8):
+    m = lerp(g, m, b)
+    return lr * m / sqrt(t)""",
+    "function of the gradient": """def bell(w, g, lr):
+    return lr * g * exp(neg(abs(g)))""",
+    "function of gradient and weight": """def slope(w, g, lr):
+    return lr * max(g, 0.5 * g) * w""",
     "rooted momentum": """def rooted(w, g, lr, *, m: full = zeros, b: unit = 0.87):
     m = b * m + g
     return lr * sign(m) * sqrt(m)""",
@@ -51,11 +65,18 @@ def find(target: str, seed: int = 0) -> Outcome:
     return regenerate(recorded(target, seed), start(), seed=seed, budget_seconds=60)
 
 
-@pytest.mark.parametrize("target", ["momentum", "rmsprop", "lion", "adam"])
+@pytest.mark.parametrize("target", ["momentum", "rmsprop", "lion", "adam", "adadelta"])
 def test_known_rules(target: str) -> None:
     outcome = find(target)
     assert outcome.equivalent, to_text(outcome.program)
     assert parse_program(to_text(outcome.program)) == outcome.program
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("target", ["yogi", "grams", "cautious_adamw", "cautious_lion", "adan", "ademamix", "lamb", "novograd"])
+def test_richer_known_rules(target: str) -> None:
+    outcome = regenerate(recorded(target, 0), start(), seed=0, budget_seconds=200)
+    assert outcome.equivalent, to_text(outcome.program)
 
 
 @pytest.mark.parametrize("name", INVENTED)
