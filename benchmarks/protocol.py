@@ -145,7 +145,7 @@ def _compare(task: str, steps: int, measured: list[str], rules: list[str]) -> tu
         ours, theirs = ours + seconds, theirs + others
         if rule == measured[0]:
             compilation = max(0.0, compiling - seconds)
-        print(f"{task:26s} {rule:14s} {seconds:8.2f} s {others:8.2f} s   median difference {_difference(answers, loop):.1e}", flush=True)
+        print(f"{task:26s} {rule:14s} {seconds:8.2f} s {others:8.2f} s   {_difference(answers, loop)}", flush=True)
     share = len(rules) / len(measured)
     ours, theirs = compilation + share * ours, share * theirs
     print(f"{task}: {theirs / ours:.1f} ×, the interpreter's compilation {compilation:.1f} s", flush=True)
@@ -172,10 +172,12 @@ def _ours(trainer: Any, rule: str) -> tuple[float, list[Any], list[tuple[float, 
     return time.process_time() - begin, asked, answers
 
 
-def _difference(mine: list[tuple[float, float]], theirs: list[tuple[float, ...]]) -> float:
-    """Median relative difference among trainings that did not fail; chaotic ones make the largest say little."""
-    pairs = [(a, b) for x, y in zip(mine, theirs, strict=True) for a, b in zip(x, y, strict=True) if math.isfinite(a)]
-    return statistics.median(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
+def _difference(mine: list[tuple[float, float]], theirs: list[tuple[float, ...]]) -> str:
+    """Median relative difference among trainings that ended on both sides, since chaotic ones make the largest say little; and failures."""
+    pairs = [(a, b) for x, y in zip(mine, theirs, strict=True) for a, b in zip(x, y, strict=True)]
+    ended = [abs(a - b) / max(abs(a), 1e-6) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+    apart = sum(math.isfinite(a) != math.isfinite(b) for a, b in pairs)
+    return f"median difference {statistics.median(ended):.1e}" + (f", failed on one side only: {apart} of {len(pairs)}" if apart else "")
 
 
 if __name__ == "__main__":
