@@ -2,10 +2,11 @@
 
     python benchmarks/ladder.py --seeds 10 --jobs 2 --budget 300
     python benchmarks/ladder.py --table-only
+    python benchmarks/ladder.py --zoo --seeds 1 --jobs 2 --budget 60
 
 One process for each run; each result is appended to a JSON-lines file at once, and a later call skips what is there. The ablations
 (evolution, enumeration) and controls (random, hyper) run on three seeds, capped at three times the median time of the combined engine on
-the same rung.
+the same rung. `--zoo` takes every known rule that asks for nothing but a gradient instead, from sgd, by the combined engine alone.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "ladder.jsonl")
     parser.add_argument("--only", default="", help="run only targets whose name contains this")
     parser.add_argument("--no-ablations", action="store_true")
+    parser.add_argument("--zoo", action="store_true", help="every known rule that can be recorded, from sgd")
     parser.add_argument("--table-only", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -72,13 +74,35 @@ def main() -> None:
         return
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if not options.table_only:
-        rungs = [rung for rung in RUNGS if options.only in rung[1]]
+        rungs = [rung for rung in (_zoo() if options.zoo else RUNGS) if options.only in rung[1]]
         _run_all([Run(*rung, "combined", seed) for seed in range(options.seeds) for rung in rungs], options, {})
-        if not options.no_ablations:
+        if not (options.no_ablations or options.zoo):
             caps = _caps(_results(options.out))
             runs = [Run(*rung, engine, seed) for engine in OTHERS for seed in range(OTHER_SEEDS) for rung in rungs]
             _run_all(runs, options, caps)
-    print(_table(_results(options.out)))
+    print((_zoo_table if options.zoo else _table)(_results(options.out)))
+
+
+def _zoo() -> tuple[tuple[str, str], ...]:
+    """From sgd to each elementwise or tensor-level rule whose update is a function of gradients, weights and the step."""
+    sys.path.insert(0, str(ROOT))
+    from search_space import zoo
+    from search_space.card import card
+    from search_space.program import Program
+
+    def plain(name: str) -> bool:
+        program = zoo.load(name)
+        asks = not isinstance(program, Program) or bool(program.plan or program.queries) or program.view is not None
+        return not asks and card(name).kind in ("elementwise", "tensor")
+
+    return tuple(("sgd", name) for name in zoo.names() if name != "sgd" and plain(name))
+
+
+def _zoo_table(rows: list[dict[str, object]]) -> str:
+    """Who was found, in how many seconds, and who was not, with the error of the closest rule."""
+    found = [f"{r['target']} {float(str(r['seconds'])):.0f}" for r in rows if r["equivalent"]]
+    missed = [f"{r['target']} {float(str(r['error'])):.1g}" for r in rows if not r["equivalent"]]
+    return f"found {len(found)} of {len(rows)} (seconds): {', '.join(found)}\nmissed (error): {', '.join(missed)}"
 
 
 def _run_here(run: Run, budget: float) -> dict[str, object]:
