@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from search_space import zoo
@@ -24,6 +24,10 @@ of a whole update against the reference named beside it (optax in float64, or th
 tensors of five shapes, two seeds, two learning rates, float32. *State* is bytes for each parameter of a 256 × 256 matrix, *cost* is
 evaluations a step in gradients, *degree* the power by which the update scales with the gradient. Tiers: E elementwise, C step control,
 R per tensor, A rows and columns, G across tensors, N noise, S order statistics, H history, M matrix. A `*` after the tier: compiled only.
+
+The interpreter runs {interpreted} of the {count}; the others ask for more than a gradient, are evaluated at other weights, wrap another rule,
+have a rule for each role, or use matrices, noise, order statistics or history.
+More than 16 statements: {long}. More than 6 slots: {wide}.
 """
 COLUMNS = "| rule | title | row | certainty | year | tier | lines | slots | state | cost | degree | verified against | worst error |"
 
@@ -31,12 +35,23 @@ COLUMNS = "| rule | title | row | certainty | year | tier | lines | slots | stat
 def page(errors: Mapping[str, str]) -> str:
     """The whole page, given the text of each rule's error."""
     cards = [card(name) for name in zoo.names()]
-    parts = [HEAD.format(count=len(cards))]
+    parts = [
+        HEAD.format(
+            count=len(cards),
+            interpreted=sum(c.interpreted for c in cards),
+            long=_names(c for c in cards if c.statements > 16),
+            wide=_names(c for c in cards if c.slots > 6),
+        )
+    ]
     for kind in zoo.KINDS:
         chosen = [c for c in cards if c.kind == kind]
         parts.append(f"\n## {kind.capitalize()} rules ({len(chosen)})\n\n{COLUMNS}\n|{'---|' * 13}")
         parts += [_row(c, errors.get(c.name, "not measured")) for c in chosen]
     return "\n".join([*parts, *_by_row(cards, errors), _missing()]).rstrip() + "\n"
+
+
+def _names(cards: Iterable[Card]) -> str:
+    return ", ".join(f"`{c.name}`" for c in cards) or "none"
 
 
 def _by_row(cards: Sequence[Card], errors: Mapping[str, str]) -> list[str]:
