@@ -25,8 +25,8 @@ tensors of five shapes, two seeds, two learning rates, float32. *State* is bytes
 evaluations a step in gradients, *degree* the power by which the update scales with the gradient. Tiers: E elementwise, C step control,
 R per tensor, A rows and columns, G across tensors, N noise, S order statistics, H history, M matrix. A `*` after the tier: compiled only.
 
-The interpreter runs {interpreted} of the {count}; the others ask for more than a gradient, are evaluated at other weights, wrap another rule,
-have a rule for each role, or use matrices, noise, order statistics or history.
+The interpreter runs {interpreted} of the {count}; the others ask for more than a gradient, are evaluated at other weights, wrap another
+rule, have a rule for each role, or use matrices, noise, order statistics or history.
 More than 16 statements: {long}. More than 6 slots: {wide}.
 """
 COLUMNS = "| rule | title | row | certainty | year | tier | lines | slots | state | cost | degree | verified against | worst error |"
