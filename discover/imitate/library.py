@@ -101,6 +101,7 @@ def reductions(x: Node) -> list[Weighted]:
     """Sizes of a whole tensor, of its rows and columns, and of all tensors."""
     found: list[Weighted] = [((op, x), 1.0) for op in ("norm", "rms", "norm1", "norm_inf", "std", "global_norm")]
     found += [(("mean", ("abs", x)), 1.0), (("mean", ("square", x)), 2.0), (("square", ("norm", x)), 2.0)]
+    found.append((("square", ("global_norm", x)), 2.0))
     for axis in ("row", "col"):
         found += [((f"{axis}_norm", x), 1.0), ((f"{axis}_rms", x), 1.0), (("square", (f"{axis}_rms", x)), 2.0)]
     return found
