@@ -21,7 +21,7 @@ from discover.imitate.target import Recorded
 from discover.mutate import Mutator
 from discover.space import Space
 from discover.strategies import Evolution, Proposal, RandomSearch, Restart, Strategy, Told, hyper_only
-from search_space.program import Call, Const, Hyper, Program
+from search_space.program import Call, Const, Expr, Hyper, Program, Var
 
 _RUNS = ("base", "weights", "other", "loud", "soft", "small")
 _STEPS = 32
@@ -175,8 +175,16 @@ def _scaled(score: Score, genome: Genome) -> Program:
     factor = 1.0 if mine is None else score.factor(mine * score.row)
     lines = live_lines(genome)
     used = {genome.result, *(a for _, _, args in lines for a in args), *(target for target, _, _ in lines)}
-    program = to_program(replace(genome, lines=tuple(lines), slots=tuple(s for s in genome.slots if s.name in used)))
+    slots = tuple(s for s in genome.slots if s.name in used)
+    used.update(*(_variables(s.init) for s in slots if not isinstance(s.init, str)))
+    program = to_program(replace(genome, lines=tuple(lines), slots=slots))
     program = replace(program, hypers=tuple(h for h in program.hypers if h.name in used))
     if abs(factor - 1.0) < 1e-4:
         return program
     return replace(program, result=Call("mul", (Const(float(f"{factor:.6g}")), program.result)))
+
+
+def _variables(expr: Expr) -> set[str]:
+    if isinstance(expr, Call):
+        return set().union(*map(_variables, expr.args))
+    return {expr.name} if isinstance(expr, Var) else set()

@@ -29,7 +29,7 @@ def linear_columns(facts: Facts, source: Node = G, grid: tuple[float, ...] = FAS
         columns += [("debias", ("ema", source, b), b, 1) for b in (0.8, 0.9)]
         if plain(source):
             change: Node = ("sub", source, ("held", source))
-            columns += [("held", source), *(("debiased", change, b) for b in grid)]
+            columns += [("held", source), *(("debiased", change, b) for b in grid), *(("warm", source, b) for b in grid)]
     if facts.uses_weights:
         columns.append(W)
     return columns

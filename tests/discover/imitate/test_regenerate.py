@@ -36,6 +36,9 @@ INVENTED = {
     m = lerp(g, m, b)
     v = lerp(square(g), v, c)
     return lr * debias(m, b, t) / (sqrt(debias(1.0, c, t)) * (sqrt(v) + 1e-5))""",
+    "warm": """def warm(w, g, lr, *, m: full = first(g), b: unit = 0.95):
+    m = lerp(g, m, b)
+    return lr * (g + 3.0 * m)""",
     "rows": """def rows(w, g, lr, *, v: row = zeros, b: unit = 0.97, eps: scale = 1e-06):
     v = lerp(row_mean(square(g)), v, b)
     return lr * g / (sqrt(v) + eps)""",
@@ -144,6 +147,13 @@ def test_evolution_refines_constants() -> None:
     near = parse_program("def near(w, g, lr, *, m: full = zeros, b: unit = 0.6):\n    m = b * m + g\n    return lr * m")
     outcome = regenerate(recorded("momentum", 0), near, seed=0, budget_seconds=5, engine="hyper")
     assert outcome.error < 0.3
+
+
+def test_evolution_keeps_the_number_that_a_slot_starts_from() -> None:
+    """Once a crash: the number is named by no line, only by the slot."""
+    rule = "def near(w, g, lr, *, m: full = first(init), b: unit = 0.6, init: scale = 0.1):\n    m = lerp(g, m, b)\n    return lr * m"
+    outcome = regenerate(recorded("momentum", 0), parse_program(rule), seed=0, budget_seconds=2, engine="evolution")
+    assert parse_program(to_text(outcome.program)) == outcome.program
 
 
 def test_the_start_rule_lends_its_slots() -> None:
