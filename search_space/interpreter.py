@@ -19,6 +19,9 @@ from search_space.layout import Layout
 from search_space.ops import OPS
 from search_space.repertoire import ALL, Repertoire, renumber
 
+MANY = 1024
+"""Numbers from which on a product with a vector sums them faster than a loop does."""
+
 
 class InterpreterState(NamedTuple):
     """Banks of P programs: `number` (P, Q, B), `small` (P, Q, B, K+R+C), `full` (P, Q, B, N); `finite` bool (P, B), `t` steps made."""
@@ -130,11 +133,12 @@ def _read(bank: jax.Array, p: jax.Array, register: jax.Array) -> jax.Array:
 
 
 def _finite(layout: Layout, code: Encoded, p: jax.Array, number: jax.Array, small: jax.Array, full: jax.Array) -> jax.Array:
-    """Whether update and live slots are finite, (B,). x · 0 is 0 or NaN, so a product with zeros tells, faster than a sum."""
+    """Whether update and live slots are finite, (B,). x · 0 is 0 or NaN, so a sum tells: of many numbers as a product, which is faster."""
     zeros = jnp.zeros(full.shape[-1])
 
     def probe(bank: jax.Array, register: jax.Array) -> jax.Array:
-        return jnp.dot(_read(bank, p, register), zeros, precision=lax.Precision.HIGHEST)
+        x = _read(bank, p, register)
+        return jnp.dot(x, zeros, precision=lax.Precision.HIGHEST) if zeros.size >= MANY else (x * 0.0).sum(axis=1)
 
     def over(slots: jax.Array, start: jax.Array, one: Callable[[jax.Array], jax.Array]) -> jax.Array:
         return lax.fori_loop(0, jnp.sum(slots >= 0), lambda i, total: total + one(i), start)

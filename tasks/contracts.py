@@ -141,17 +141,26 @@ def from_optax(factory: Callable[[jax.Array], optax.GradientTransformation]) -> 
     return BatchOptimizer(init, jax.vmap(one), all_finite)
 
 
+MANY = 1024
+"""Numbers of a member from which on a product with a vector sums them faster than a loop does."""
+
+
 def all_finite(*trees: PyTree) -> jax.Array:
     """Say for each member whether all floating-point leaves (B leading) are finite: bool[B], or bool[] without such leaves.
 
-    x · 0 is 0 or NaN, and a product with a vector of zeros is the cheapest sum over a member's numbers that XLA makes on a CPU.
+    Leaves of equal shape are joined first, and x · 0 is 0 or NaN: elementwise operations and sums vectorise on CPUs, other reductions
+    do not; a sum of many numbers is cheapest as a product with a vector, one of few is cheapest inside the loop that makes them.
     """
-    result = jnp.ones((), bool)
+    by_shape: dict[tuple[int, ...], jax.Array] = {}
     for leaf in jax.tree.leaves(trees):
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            rows = leaf.reshape(leaf.shape[0], -1)
-            zeros = jnp.zeros(rows.shape[1], leaf.dtype)
-            result = result & (jnp.dot(rows, zeros, precision=jax.lax.Precision.HIGHEST) == 0)
+            zeros = leaf * 0
+            by_shape[leaf.shape] = by_shape[leaf.shape] + zeros if leaf.shape in by_shape else zeros
+    result = jnp.ones((), bool)
+    for zeros in by_shape.values():
+        rows = zeros.reshape(zeros.shape[0], -1)
+        total = jnp.dot(rows, jnp.ones(rows.shape[1], rows.dtype)) if rows.shape[1] >= MANY else jnp.sum(rows, axis=1)
+        result = result & (total == 0)
     return result
 
 
