@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -20,6 +21,7 @@ _SYMMETRIC = ("add", "mul", "max", "min")
 _POINTS = 600
 """Points that expressions are told apart and judged by; the few that pass are fitted on all."""
 _MOST = 100_000
+_DEPTH = 4
 _POWERS = (0.5, 1.0, -0.5, -1.0)
 
 
@@ -48,43 +50,38 @@ def pointwise(p: Problem) -> Iterator[Form]:
 
 
 def _expressions(leaves: list[Node], value_of: Callable[[Node], Array]) -> Iterator[tuple[Node, Array]]:
-    """Expressions of up to four operations on top of a leaf, smaller first: functions of the last ones, and pairs of those with a leaf."""
+    """Expressions of up to `_DEPTH` operations on top of a leaf, smaller first: functions of the last ones, and their pairs with a leaf."""
     seen: set[bytes] = set()
-    levels: list[list[tuple[Node, Array]]] = [[]]
 
-    def new(node: Node, value: Array) -> bool:
+    def fresh(value: Array) -> bool:
         if not np.isfinite(value).all() or np.ptp(value) == 0 or float(np.abs(value).max()) > 1e12:
             return False
-        key = np.asarray(value, np.float32).round(6).tobytes()
-        if key in seen:
-            return False
+        key = hashlib.blake2b(np.asarray(value, np.float32).round(6).tobytes(), digest_size=16).digest()
+        known = key in seen
         seen.add(key)
-        levels[-1].append((node, value))
-        return True
-
-    def grow(left: list[tuple[Node, Array]], right: list[tuple[Node, Array]]) -> Iterator[tuple[Node, Array]]:
-        for a, x in left:
-            for op in _UNARY:
-                value = POINTWISE[op](x)
-                if new((op, a), value):
-                    yield (op, a), value
-            for b, z in right:
-                for op in _BINARY:
-                    for first, second, u, v in ((a, b, x, z),) if op in _SYMMETRIC else ((a, b, x, z), (b, a, z, x)):
-                        value = POINTWISE[op](u, v)
-                        if new((op, first, second), value):
-                            yield (op, first, second), value
+        return not known
 
     with np.errstate(all="ignore"):
-        for leaf in leaves:
-            value = value_of(leaf)
-            if new(leaf, value):
-                yield leaf, value
-        start = list(levels[-1])
-        for _ in range(4):
-            last = list(levels[-1])
-            levels.append([])
-            yield from grow(last, start)
+        start = [(leaf, value_of(leaf)) for leaf in leaves]
+        yield from start
+        last = start
+        for depth in range(_DEPTH):
+            grown = (pair for pair in _grown(last, start) if fresh(pair[1]))
+            if depth < _DEPTH - 1:
+                last = list(grown)
+                yield from last
+            else:
+                yield from grown  # the most by far, and nothing grows on them
+
+
+def _grown(last: list[tuple[Node, Array]], start: list[tuple[Node, Array]]) -> Iterator[tuple[Node, Array]]:
+    for a, x in last:
+        yield from (((op, a), POINTWISE[op](x)) for op in _UNARY)
+        for b, z in start:
+            for op in _BINARY:
+                yield (op, a, b), POINTWISE[op](x, z)
+                if op not in _SYMMETRIC:
+                    yield (op, b, a), POINTWISE[op](z, x)
 
 
 def scheduled(p: Problem) -> Iterator[Form]:
