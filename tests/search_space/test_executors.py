@@ -102,15 +102,16 @@ def test_members_programs_and_rates_do_not_mix() -> None:
                 np.testing.assert_allclose(np.asarray(updates[k][i]), expected[k], rtol=2e-5, atol=1e-7)
 
 
-def test_failure_is_remembered_for_the_member_that_failed() -> None:
+@pytest.mark.parametrize("size", [2, 2000])  # a sum of few, a product of many
+def test_failure_is_remembered_for_the_member_that_failed(size: int) -> None:
     program = parse_program("def r(w, g, lr, *, s: full = ones):\n    u = g / s\n    s = w\n    return lr * u")
-    layout = Layout(((2,),))
+    layout = Layout(((size,),))
     tx = batch_optimizer(layout, stack([encode(program)]))
-    g, w = [jnp.ones((2, 2))], [jnp.asarray([[0.0, 1.0], [1.0, 1.0]])]
+    g, w = [jnp.ones((2, size))], [jnp.ones((2, size)).at[0, 0].set(0.0)]
     state = tx.init(g)
     updates, state = tx.update(g, state, w, jnp.ones(2))
     assert np.asarray(tx.finite(updates, state)).tolist() == [True, True]
-    updates, state = tx.update(g, state, [jnp.ones((2, 2))], jnp.ones(2))  # the first member divides by 0 now
+    updates, state = tx.update(g, state, [jnp.ones((2, size))], jnp.ones(2))  # the first member divides by 0 now
     updates, state = tx.update(g, state, w, jnp.ones(2))
     assert np.asarray(tx.finite(updates, state)).tolist() == [False, True]
 

@@ -52,8 +52,9 @@ def test_all_finite_finds_the_member(bad, leaf):
     assert jax.jit(all_finite)(tree).tolist() == [True, False, True]
 
 
-def test_all_finite_takes_the_largest_numbers_and_several_trees():
-    largest = np.full((2, 700), np.finfo(np.float32).max, np.float32)
+@pytest.mark.parametrize("size", [700, 2000])  # a sum of few, a product of many
+def test_all_finite_takes_the_largest_numbers_and_several_trees(size):
+    largest = np.full((2, size), np.finfo(np.float32).max, np.float32)
     assert jax.jit(all_finite)({"matrix": largest}, [-largest]).tolist() == [True, True]
     assert jax.jit(all_finite)({"matrix": largest}, [-largest * np.asarray([[1], [np.inf]], np.float32)]).tolist() == [True, False]
 
