@@ -39,6 +39,14 @@ def test_lstm_against_its_equations() -> None:
         np.testing.assert_allclose(output, value, atol=1e-6)
 
 
+def test_layers_start_from_draws_of_their_own() -> None:
+    theta = init_mlp(jax.random.key(3), (5, 4, 2))
+    for layer, (key, shape) in enumerate(zip(jax.random.split(jax.random.key(3)), ((5, 4), (4, 2)), strict=True)):
+        expected = jax.random.truncated_normal(key, -2.0, 2.0, shape) / shape[0] ** 0.5
+        np.testing.assert_allclose(theta[f"w{layer}"], expected, rtol=1e-6)
+        np.testing.assert_array_equal(theta[f"b{layer}"], np.zeros(shape[1]))
+
+
 @pytest.mark.parametrize("hidden", [3, 12])
 def test_network_against_plain_layers(hidden: int) -> None:
     """Written out and as matrix products, with features of three sizes, scales and a linear path."""

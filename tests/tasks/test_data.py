@@ -1,5 +1,9 @@
 """The data sets: parts that share nothing, and scaling that has only seen the training part."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -44,3 +48,11 @@ def test_all_classes_are_in_every_part():
 def test_unknown_split_is_refused():
     with pytest.raises(ValueError, match="split is \"?'?dev"):
         data.digits().part("dev")
+
+
+def test_digits_are_read_without_the_library_they_come_with():
+    """Every process that trains on them would wait for its import."""
+    code = "import sys; from tasks import data; print(data.digits().train.x.shape, 'sklearn' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(1181, 64) False"
