@@ -1,9 +1,10 @@
 """Time and memory of learned optimizers' updates on 1 M parameters, one core: `python -m benchmarks.inference [SPEC …]`.
 
 All sides run the same jitted step (update and apply, buffers donated), in turn; a figure is the median over rounds, in CPU time of this
-process, so that other programs on the machine count little. "published" is the plain transcription that the tests use as oracle, which
-forms all 39 features of all parameters as its authors do. `--beside COMMAND`, which may be given several times, runs a program outside of
-this project that times the same update in another library, on one core too, and prints one JSON object with `update_s` and `transient`.
+process, so that other programs on the machine count little; each side runs untimed before, or it would pay for memory that the one
+before it gave back. "published" is the plain transcription that the tests use as oracle, which forms all 39 features of all parameters
+as its authors do. `--beside COMMAND`, which may be given several times, runs a program outside of this project that times the same
+update in another library, on one core too, and prints one JSON object with `update_s` and `transient`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SPECS = (
     "scale_free?hidden=4&bf16=1",
 )
 LIMIT, MOONSHOT = 12.0, 4.0
-STEPS = 5  # in a row, so that one side's cold caches are not the other's
+STEPS = 5  # in a row
 TRANSIENT = 32.0
 PARAMETERS = sum(math.prod(shape) for shape in SHAPES.values())
 
@@ -115,7 +116,7 @@ def main() -> None:
     for spec in specs:
         optimizer = load(spec)
         prepared[spec] = prepare(optimizer.transform(optimizer.init(jax.random.key(0)), learning_rate=1e-3))
-    times = interleaved({name: p.run for name, p in prepared.items()}, rounds=9, clock=time.process_time)
+    times = interleaved({name: p.run for name, p in prepared.items()}, rounds=9, clock=time.process_time, settle=True)
     times = {name: seconds / STEPS for name, seconds in times.items()}
     base = times["optax.adam"]
     print("                                ms    × adam   B transient   B state   operations")

@@ -132,21 +132,33 @@ def published_mean_squares(g: jax.Array, p: jax.Array, state: Accumulators, eps:
     small = {name: [jnp.mean(x * x) for x in features] for name, features in published_features(g, p, state, eps).items()}
     if axes is None or g.size < LARGE:
         return small
-    squares = [x * x for x in (g, *state.momenta)]
-    inverse = 1.0 / (state.second + eps.second)
+    inverse, pairs = 1.0 / (state.second + eps.second), _rank_one(state, axes)
     return small | {
         "inverse_root": [jnp.mean(inverse)],
-        "m_over_root": [mean_product(x, inverse) for x in squares[1:]],
-        "g_over_root": [mean_product(squares[0], inverse)],
-        "factored_g": [_mean_between(row, squares[0], col, axes) for row, col in _rank_one(state, axes)],
-        "factored_m": [_mean_between(row, x, col, axes) for x, (row, col) in zip(squares[1:], _rank_one(state, axes), strict=True)],
+        "m_over_root": [jnp.mean(m * (m * inverse)) for m in state.momenta],
+        "g_over_root": [jnp.mean(g * (g * inverse))],
+        "factored_g": _means_between(g, pairs, axes),
+        "factored_m": [_mean_between(row, m, col, axes) for m, (row, col) in zip(state.momenta, pairs, strict=True)],
     }
 
 
 def _mean_between(row: jax.Array, x: jax.Array, col: jax.Array, axes: Factors) -> jax.Array:
-    """Mean of row² · x · col² over a tensor."""
-    row, x, col = (jnp.moveaxis(y, axes, (-2, -1)) for y in (row * row, x, col * col))
-    return jnp.sum((jnp.swapaxes(row, -1, -2) @ x) * col) / x.size
+    """Mean of (row · x · col)² over a tensor, within the reduction: m² is not stored."""
+    first, second = (row, col) if axes.rows < axes.cols else (col, row)
+    within = jnp.sum(x * (second * second) * x, axis=max(axes), keepdims=True)
+    return jnp.sum(within * (first * first)) / x.size
+
+
+def _means_between(x: jax.Array, pairs: Sequence[tuple[jax.Array, jax.Array]], axes: Factors) -> list[jax.Array]:
+    """Mean of (row · x · col)² over a tensor for each pair of factors, by one product of matrices."""
+
+    def squared(y: jax.Array) -> jax.Array:
+        return jnp.moveaxis(y * y, sorted(axes), (-2, -1))
+
+    columns = [squared(row if axes.rows < axes.cols else col) for row, col in pairs]
+    rows = [squared(col if axes.rows < axes.cols else row) for row, col in pairs]
+    product = jnp.swapaxes(jnp.concatenate(columns, -1), -1, -2) @ squared(x) * jnp.concatenate(rows, -2)
+    return list(jnp.sum(product, axis=(*range(x.ndim - 2), x.ndim - 1)) / x.size)
 
 
 def _rank_one(state: Accumulators, axes: Factors) -> list[tuple[jax.Array, jax.Array]]:

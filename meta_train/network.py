@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from meta_train.contracts import PyTree
 
@@ -47,7 +48,7 @@ def apply_mlp(theta: PyTree, features: Sequence[jax.Array], scales: jax.Array | 
     ndim = max(f.ndim for f in features)
     units, layers = theta["w0"].shape[1], sum(name.startswith("w") for name in theta)
     if units <= UNROLLED:
-        wide = _first_layer(features, _numbers(weights, ndim), _numbers(bias[None], ndim)[0])
+        wide = _first_layer(features, weights, bias)
         hidden, linear = wide[:units], wide[units:]
         for layer in range(1, layers):
             own = (_numbers(theta[f"w{layer}"], ndim), _numbers(theta[f"b{layer}"][None], ndim)[0])
@@ -88,22 +89,24 @@ def _by_shape(features: Sequence[jax.Array]) -> list[list[int]]:
     return sorted(groups.values(), key=lambda numbers: features[numbers[0]].size)
 
 
-def _first_layer(features: Sequence[jax.Array], weights: list[list[jax.Array]], bias: list[jax.Array]) -> list[jax.Array]:
-    outputs = bias
-    largest = max(f.size for f in features)
-    for numbers in _by_shape(features):
-        zeros = [jnp.zeros_like(x) for x in bias]
-        parts = _dense([features[n] for n in numbers], [weights[n] for n in numbers], zeros)
-        if features[numbers[0]].size < largest:
-            parts = jax.lax.optimization_barrier(parts)  # else XLA computes them again for every parameter
-        outputs = [a + b for a, b in zip(outputs, parts, strict=True)]
-    return outputs
+def _first_layer(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> list[jax.Array]:
+    """The largest features elementwise; smaller ones by products of matrices, which XLA does not form again for every parameter."""
+    ndim = max(f.ndim for f in features)
+    *smaller, largest = _by_shape(features)
+    parts = list(bias.reshape(-1, *[1] * ndim))
+    for numbers in smaller:
+        parts = [a + b for a, b in zip(parts, _product(features, weights, numbers), strict=True)]
+    return _dense([features[n] for n in largest], _numbers(weights[np.asarray(largest)], ndim), parts)
+
+
+def _product(features: Sequence[jax.Array], weights: jax.Array, numbers: list[int]) -> jax.Array:
+    """The part of the first layer, shape (hidden, *S), that these features of shape S have."""
+    return jnp.tensordot(weights[np.asarray(numbers)], jnp.stack([features[n] for n in numbers]), ((0,), (0,)))
 
 
 def _first_layer_stacked(features: Sequence[jax.Array], weights: jax.Array, bias: jax.Array) -> jax.Array:
     """Shape (hidden, *S)."""
     total = bias.reshape(-1, *[1] * features[0].ndim)
     for numbers in _by_shape(features):
-        chosen = jnp.stack([weights[n] for n in numbers])
-        total = total + jnp.tensordot(chosen, jnp.stack([features[n] for n in numbers]), ((0,), (0,)))
+        total = total + _product(features, weights, numbers)
     return total

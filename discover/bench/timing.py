@@ -17,14 +17,19 @@ def one_core() -> None:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], Any]], rounds: int = 11, clock: Callable[[], float] = time.perf_counter
+    runs: Mapping[str, Callable[[], Any]], rounds: int = 11, clock: Callable[[], float] = time.perf_counter, settle: bool = False
 ) -> dict[str, float]:
-    """Median seconds of each thing on a clock, measured in turn; each is called once before."""
+    """Median seconds of each thing on a clock, measured in turn; each is called once before.
+
+    With `settle` it is so in every round: memory that the one before gave back late, and cold caches, are then not counted.
+    """
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
+            if settle:
+                run()
             start = clock()
             run()
             times[name].append(clock() - start)
