@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from meta_train import checkpoint, run_folder, weights
 from meta_train.checkpoint_files import committed
@@ -237,7 +236,7 @@ def _outer_loop(config: MetaConfig, optimizer: LearnedOptimizer, root: jax.Array
 
 
 def _first_theta(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> PyTree:
-    """Fresh meta-parameters, or those of `config.start`."""
+    """Fresh meta-parameters, or those of `config.start` as far as it has them."""
     if config.start is not None:
-        return jax.tree.map(jnp.asarray, weights.load(Path(config.start), config.optimizer)[1])
+        return weights.begin(Path(config.start), config.optimizer, key)
     return jax.jit(lambda key: optimizer.init(key))(key)
