@@ -54,7 +54,7 @@ class Core(Protocol):
 
     def step(
         self, theta: PyTree, grads: list[jax.Array], params: list[jax.Array], states: list[PyTree], shared: PyTree, moment: Moment
-    ) -> tuple[Sequence[Direction], list[PyTree], PyTree]:
+    ) -> tuple[list[Direction], list[PyTree], PyTree]:
         """Directions (to be multiplied by the learning rate and subtracted), new states, new common state."""
         ...
 
@@ -71,7 +71,7 @@ class PerTensor:
 
     def step(
         self, theta: PyTree, grads: list[jax.Array], params: list[jax.Array], states: list[PyTree], shared: PyTree, moment: Moment
-    ) -> tuple[Sequence[Direction], list[PyTree], PyTree]:
+    ) -> tuple[list[Direction], list[PyTree], PyTree]:
         pairs = [self.step_one(theta, g, p, s, moment) for g, p, s in zip(grads, params, states, strict=True)]
         return [d for d, _ in pairs], [s for _, s in pairs], shared
 
@@ -148,7 +148,7 @@ def assemble(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _apart(directions: Sequence[Direction], weight_decay: Any, structure: Any) -> tuple[list[jax.Array], Any]:
+def _apart(directions: list[Direction], weight_decay: Any, structure: Any) -> tuple[list[jax.Array], Any]:
     """The directions alone, and the user's decay or, where tensors have their own, a tree of sums."""
     plain = [d.direction if isinstance(d, Shrinking) else d for d in directions]
     if not any(isinstance(d, Shrinking) for d in directions):

@@ -75,7 +75,7 @@ class MetaConfig:
     budget_seconds: float | None = None
     """Ends the run early; decides where the sequence of outer steps is cut, nothing else."""
     start: str | None = None
-    """Folder of weights to start from, see `meta_train.weights.begin`."""
+    """Folder of weights to start from, see `meta_train.weights`."""
 
     def __post_init__(self) -> None:
         registry.parse(self.optimizer)

@@ -53,9 +53,8 @@ class LearnedOptimizer(Protocol):
 
         `learning_rate` is a number, a traced scalar or an optax schedule (count → value, count 0 at the first update).
         `weight_decay` is decoupled: learning rate · decay · weights is added to the step where `mask` (a tree of bools like
-        the parameters, or a function of them) says so; an optimizer's own decay adds to it and obeys the mask, too.
-        `num_steps`, the horizon, is used by architectures that look at it, and so is the keyword `value` (the loss) of
-        `update`; both may be left out. `update` needs the parameters.
+        the parameters, or a function of them) says so. `num_steps`, the horizon, is used by architectures that look at it, and
+        so is the keyword `value` (the loss) of `update`; both may be left out. `update` needs the parameters.
         Updates have the parameters' dtype. The state depends on nothing but the parameters' shapes.
         """
         ...

@@ -6,8 +6,6 @@ minute on one core (`benchmarks.from_scratch`).
 `discover meta-train general`: first part of the recipe of the weights that ship (`meta_train.pretrained`): 48 numbers, trained by SNES on
 whole episodes of a mixture of cheap families of widths up to 64. 1,500 generations (32 M inner steps) are 22 minutes on one core.
 `discover meta-train long --start RUN/weights`: its second part, episodes of up to 1,000 steps, so that rates do not run away later.
-`discover meta-train decay --start RUN/weights`: its third part, the same with a weight decay of the optimizer's own; 400 generations are
-20 minutes on one core.
 What came of both, against Adam tuned over 15 rates for each family, is in `benchmarks/RESULTS.md`.
 """
 
@@ -36,8 +34,6 @@ _GENERAL = MetaConfig(
     outer_steps=1500, validate_every=25, validation_steps=200,
 )  # fmt: skip
 
-_LONG = replace(_GENERAL, sigma=0.05, longest=1000, outer_steps=700, validation_steps=400)
-
 PRESETS: Mapping[str, MetaConfig] = {
     "tiny": MetaConfig(
         optimizer="adam", tasks=("micro_mlp",), validation=("wine_softmax",), particles=4, steps=10, shortest=20, longest=40,
@@ -48,8 +44,7 @@ PRESETS: Mapping[str, MetaConfig] = {
         sigma=0.03, shortest=50, longest=200, schedule="cosine", judged="valid", outer_steps=700, rate=2e-2, validate_every=50,
     ),
     "general": _GENERAL,
-    "long": _LONG,
-    "decay": replace(_LONG, optimizer="scale_free?hidden=1&adaptive=1&decay=1", sigma=0.08),
+    "long": replace(_GENERAL, sigma=0.05, longest=1000, outer_steps=700, validation_steps=400),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from meta_train import checkpoint, run_folder, weights
 from meta_train.checkpoint_files import committed
@@ -236,7 +237,7 @@ def _outer_loop(config: MetaConfig, optimizer: LearnedOptimizer, root: jax.Array
 
 
 def _first_theta(config: MetaConfig, optimizer: LearnedOptimizer, key: jax.Array) -> PyTree:
-    """Fresh meta-parameters, or those of `config.start` as far as it has them."""
+    """Fresh meta-parameters, or those of `config.start`."""
     if config.start is not None:
-        return weights.begin(Path(config.start), config.optimizer, key)
+        return jax.tree.map(jnp.asarray, weights.load(Path(config.start), config.optimizer)[1])
     return jax.jit(lambda key: optimizer.init(key))(key)

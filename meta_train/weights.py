@@ -45,12 +45,14 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load(folder: Path) -> tuple[LearnedOptimizer, PyTree]:
-    """The optimizer and its theta; raises `LearnedOptimizerError` where they do not fit."""
+def load(folder: Path, architecture: str | None = None) -> tuple[LearnedOptimizer, PyTree]:
+    """The optimizer and its theta; raises `LearnedOptimizerError` where they do not fit, or are not of `architecture` where it is given."""
     import jax
 
     card = read_card(folder)
     optimizer = load_optimizer(card["optimizer"])
+    if architecture is not None and load_optimizer(architecture) != optimizer:
+        raise LearnedOptimizerError(f"the weights in {folder} are of {card['optimizer']!r}, not of {architecture!r}")
     like = jax.eval_shape(optimizer.init, jax.random.key(0))
     wanted = dict(_named(like))
     try:
@@ -64,25 +66,6 @@ def load(folder: Path) -> tuple[LearnedOptimizer, PyTree]:
     if bad:
         raise LearnedOptimizerError(f"{folder / ARRAYS} has numbers that are not finite: {', '.join(bad)}")
     return optimizer, jax.tree.unflatten(jax.tree.structure(like), [np.asarray(arrays[name], np.float32) for name in wanted])
-
-
-def begin(folder: Path, architecture: str, key: Any) -> PyTree:
-    """Theta of an architecture to be trained further; where it has numbers that the weights lack, those start as `key` gives them.
-
-    Raises `LearnedOptimizerError` for weights of another kind or size.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    optimizer = load_optimizer(architecture)
-    found, theta = load(folder)
-    fresh = jax.jit(optimizer.init)(key)
-    known = dict(_named(theta))
-    shapes = {name: leaf.shape for name, leaf in _named(fresh)}
-    same_kind = found.name.partition("?")[0] == optimizer.name.partition("?")[0]
-    if not same_kind or any(shapes.get(name) != leaf.shape for name, leaf in known.items()):
-        raise LearnedOptimizerError(f"the weights in {folder} are of {found.name!r}, not of {architecture!r}")
-    return jax.tree.unflatten(jax.tree.structure(fresh), [jnp.asarray(known.get(name, leaf)) for name, leaf in _named(fresh)])
 
 
 def _named(theta: PyTree) -> list[tuple[str, Any]]:

@@ -35,7 +35,7 @@ class MetaTrain:
     estimator: Annotated[str | None, arg(metavar="NAME")] = None
     """Another estimator of the meta-gradient, such as pes or es_single, or evosax:NAME for a strategy that needs none, evosax:CMA_ES."""
     start: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder of trained weights to start from, such as runs/meta-train-1/weights; they may be of a form with fewer parts."""
+    """Folder of trained weights to start from, such as runs/meta-train-1/weights."""
     seed: Annotated[int | None, arg(metavar="INT")] = None
     """Seed of everything random."""
     outer_steps: Annotated[int | None, arg(metavar="INT")] = None
@@ -59,11 +59,9 @@ class MetaTrain:
 
             blackbox.check(config.strategy)
         if config.start is not None:
-            import jax
-
             from meta_train import weights
 
-            weights.begin(Path(config.start), config.optimizer, jax.random.key(config.seed))
+            weights.load(Path(config.start), config.optimizer)
         if self.out is not None:
             check_new_run(self.out)
             if run_folder.is_run(self.out):

@@ -194,22 +194,6 @@ def test_a_task_without_a_finite_loss_is_one_line(
     assert "'nan_tasks:make' has no finite loss" in complaint
 
 
-def test_weights_begin_a_form_with_more_parts_and_not_one_with_fewer(tmp_path: Path) -> None:
-    from meta_train.registry import load
-
-    small, large = "scale_free?hidden=1", "scale_free?hidden=1&adaptive=1"
-    theta = jax.tree.map(lambda x: x + 1.0, load(small).init(jax.random.key(0)))
-    weights.save(tmp_path / "small", load(small), theta, {})
-    begun, fresh = weights.begin(tmp_path / "small", large, jax.random.key(1)), load(large).init(jax.random.key(1))
-    jax.tree.map(np.testing.assert_array_equal, {name: begun[name] for name in theta}, theta)
-    added = set(begun) - set(theta)
-    assert added == {"drift", "drift_bias"}
-    jax.tree.map(np.testing.assert_array_equal, {name: begun[name] for name in added}, {name: fresh[name] for name in added})
-    weights.save(tmp_path / "large", load(large), begun, {})
-    with pytest.raises(ValueError, match="not of 'scale_free\\?hidden=1'"):
-        weights.begin(tmp_path / "large", small, jax.random.key(1))
-
-
 def test_weights_go_to_a_file_and_back(tmp_path: Path) -> None:
     from meta_train.registry import load
 
@@ -220,7 +204,7 @@ def test_weights_go_to_a_file_and_back(tmp_path: Path) -> None:
     assert again == optimizer and weights.read_card(tmp_path)["score"] == 1.0
     jax.tree.map(np.testing.assert_array_equal, read, theta)
     with pytest.raises(ValueError, match="not of 'small_fc\\?hidden=8'"):
-        weights.begin(tmp_path, "small_fc?hidden=8", jax.random.key(0))
+        weights.load(tmp_path, "small_fc?hidden=8")
     card = json.loads((tmp_path / weights.CARD).read_text())
     (tmp_path / weights.CARD).write_text(json.dumps(card | {"optimizer": "small_fc?hidden=8"}))
     with pytest.raises(ValueError, match="are not those of 'small_fc\\?hidden=8'"):
