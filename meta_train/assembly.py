@@ -35,16 +35,6 @@ class LearnedState(NamedTuple):
     shared: PyTree
 
 
-class Shrinking(NamedTuple):
-    """A direction and the tensor's own weight decay (f32[]), which adds to the user's."""
-
-    direction: jax.Array
-    decay: jax.Array
-
-
-Direction = jax.Array | Shrinking
-
-
 class Core(Protocol):
     """The part of an architecture that is its own. Gradients and weights are f32, in a fixed order."""
 
@@ -54,7 +44,7 @@ class Core(Protocol):
 
     def step(
         self, theta: PyTree, grads: list[jax.Array], params: list[jax.Array], states: list[PyTree], shared: PyTree, moment: Moment
-    ) -> tuple[list[Direction], list[PyTree], PyTree]:
+    ) -> tuple[list[jax.Array], list[PyTree], PyTree]:
         """Directions (to be multiplied by the learning rate and subtracted), new states, new common state."""
         ...
 
@@ -64,14 +54,14 @@ class PerTensor:
     """A core that treats each tensor alone: start(param) → state, step(theta, grad, param, state, moment) → (direction, state)."""
 
     start_one: Callable[[jax.Array], PyTree]
-    step_one: Callable[..., tuple[Direction, PyTree]]
+    step_one: Callable[..., tuple[jax.Array, PyTree]]
 
     def start(self, params: Sequence[jax.Array]) -> tuple[list[PyTree], PyTree]:
         return [self.start_one(p) for p in params], ()
 
     def step(
         self, theta: PyTree, grads: list[jax.Array], params: list[jax.Array], states: list[PyTree], shared: PyTree, moment: Moment
-    ) -> tuple[list[Direction], list[PyTree], PyTree]:
+    ) -> tuple[list[jax.Array], list[PyTree], PyTree]:
         pairs = [self.step_one(theta, g, p, s, moment) for g, p, s in zip(grads, params, states, strict=True)]
         return [d for d, _ in pairs], [s for _, s in pairs], shared
 
@@ -140,29 +130,19 @@ def assemble(
         grads = [jnp.asarray(g, jnp.float32) for g in structure.flatten_up_to(updates)]
         grads = _times(grads, scales.gradient, structure)
         directions, states, shared = core.step(theta, grads, w, structure.flatten_up_to(state.tensors), state.shared, moment)
-        plain, decay = _apart(directions, weight_decay, structure)
-        steps = structure.unflatten([-rate * d for d in _times(plain, scales.update, structure)])
-        steps = decayed(steps, params, rate, decay, mask, scales)
+        steps = structure.unflatten([-rate * d for d in _times(directions, scales.update, structure)])
+        steps = decayed(steps, params, rate, weight_decay, mask, scales)
         return steps, LearnedState(optax.safe_increment(state.count), structure.unflatten(states), shared)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _apart(directions: list[Direction], weight_decay: Any, structure: Any) -> tuple[list[jax.Array], Any]:
-    """The directions alone, and the user's decay or, where tensors have their own, a tree of sums."""
-    plain = [d.direction if isinstance(d, Shrinking) else d for d in directions]
-    if not any(isinstance(d, Shrinking) for d in directions):
-        return plain, weight_decay
-    return plain, structure.unflatten([weight_decay + (d.decay if isinstance(d, Shrinking) else 0.0) for d in directions])
-
-
 def decayed(steps: PyTree, params: PyTree, rate: jax.Array, weight_decay: Any, mask: Any, scales: Scales) -> PyTree:
-    """Updates with − rate · decay · weights added where the mask says so, in the parameters' dtype; one decay or a tree of them."""
+    """Updates with − rate · decay · weights added where the mask says so, in the parameters' dtype."""
     if isinstance(weight_decay, int | float) and weight_decay == 0:
         return jax.tree.map(lambda s, p: s.astype(jnp.asarray(p).dtype), steps, params)
     weights, structure = jax.tree.flatten(params)
-    decay = jax.tree.leaves(weight_decay) if jax.tree.structure(weight_decay) == structure else [weight_decay] * len(weights)
-    decay = _times([jnp.asarray(k, jnp.float32) for k in decay], scales.decay, structure)
+    decay = _times([jnp.asarray(weight_decay, jnp.float32)] * len(weights), scales.decay, structure)
     decay = _times(decay, mask(params) if callable(mask) else mask, structure)
     out = [(s - rate * k * p).astype(jnp.asarray(p).dtype) for s, k, p in zip(structure.flatten_up_to(steps), decay, weights, strict=True)]
     return structure.unflatten(out)

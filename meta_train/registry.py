@@ -49,7 +49,7 @@ ARCHITECTURES: Mapping[str, Entry] = {
     "adam": _entry("adam", "LearnableAdam"),
     "celo2": _entry("celo2", "Celo2", hidden=_SIZE, vector_rate=_POSITIVE),
     "coordinate_lstm": _entry("coordinate_lstm", "CoordinateLSTM", hidden=_SIZE, layers=_LAYERS),
-    "scale_free": _entry("scale_free", "ScaleFree", hidden=_SIZE, bf16=_FLAG, adaptive=_FLAG, decay=_FLAG),
+    "scale_free": _entry("scale_free", "ScaleFree", hidden=_SIZE, bf16=_FLAG, adaptive=_FLAG),
     "sgd": _entry("sgd", "LearnableSGD"),
     "small_fc": _entry("small_fc", "SmallFC", hidden=_SIZE, step=_POSITIVE),
     "structured": _entry("structured", "StructuredLSTM", hidden=_SIZE, layers=_LAYERS),

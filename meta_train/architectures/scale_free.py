@@ -6,8 +6,7 @@ two momenta and one second moment are kept (12 bytes for each parameter, 8 in bf
 taken when they are needed; averages are corrected for their start, so that no time features are needed;
 a linear path from the features to the output makes a fresh theta an Adam with steps of fixed size, from where training improves;
 the step has root mean square `learning rate · gain`, where the gain, between e⁻² and e², looks at the tensor's signal-to-noise ratios;
-with `adaptive`, which ships, also times a rate that each tensor finds for itself, since no one rate suits all tasks;
-with `decay`, weights that have grown since the first step decay, which is what long trainings of wide networks lack.
+with `adaptive`, which ships, also times a rate that each tensor finds for itself, since no one rate suits all tasks.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from meta_train.assembly import Architecture, Core, Direction, Moment, PerTensor, Shrinking
+from meta_train.assembly import Architecture, Core, Moment, PerTensor
 from meta_train.contracts import PyTree
 from meta_train.features import factored, mean_over, mean_product, one_minus
 from meta_train.network import apply_mlp, init_mlp
@@ -29,19 +28,15 @@ FEATURES = ELEMENTS + VECTORS + NUMBERS
 FLOOR = 1e-8  # of a second moment, relative to the tensor's mean
 SPEED, LIMIT, FIRST = 0.1, 3.0, -0.85  # of the logarithm of a tensor's own rate: largest change in a step, largest value; gain before it
 MEMORY = 0.9  # decay of the means of the cosine between gradients and the momentum before them, and of its square
-DECAY, LEAST, MOST = 0.0, -7.0, 2.0  # of the logarithm of a tensor's own weight decay: untrained, and the limits
 SMALLEST = 1e-37  # keeps 0 / 0 at 0; the smallest normal number is 1.2e-38
 
 
 class Level(NamedTuple):
-    """A tensor's own rate, as a logarithm, means of the cosine that it follows and of its square, and the weights' mean square at first:
-    f32[] each.
-    """
+    """A tensor's own rate, as a logarithm, and means of the cosine that it follows and of its square: f32[] each."""
 
     log: jax.Array
     turn: jax.Array
     square: jax.Array
-    first: jax.Array
 
 
 class ScaleFreeState(NamedTuple):
@@ -67,7 +62,6 @@ class ScaleFree(Architecture):
     hidden: int = 8
     bf16: int = 0
     adaptive: int = 0
-    decay: int = 0
 
     def init(self, key: jax.Array) -> PyTree:
         """A network of small output around the ratio of fast momentum to root second moment; gain 1."""
@@ -83,8 +77,6 @@ class ScaleFree(Architecture):
         if self.adaptive:
             drift = jnp.zeros(NUMBERS + 2).at[NUMBERS + 1].set(0.55)  # half of the largest speed where gradients always agree
             theta |= {"gain_bias": jnp.asarray(FIRST), "drift": drift, "drift_bias": jnp.zeros(())}
-        if self.decay:
-            theta |= {"decay": jnp.zeros(NUMBERS + 3), "decay_bias": jnp.asarray(DECAY)}
         return theta
 
     def core(self) -> Core:
@@ -92,7 +84,7 @@ class ScaleFree(Architecture):
 
     def _start(self, p: jax.Array) -> ScaleFreeState:
         dtype = jnp.bfloat16 if self.bf16 else jnp.float32
-        level = Level(*[jnp.zeros(())] * 4) if self.adaptive else ()
+        level = Level(*[jnp.zeros(())] * 3) if self.adaptive else ()
         return ScaleFreeState(jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, dtype), jnp.zeros(p.shape, jnp.float32), level)
 
 
@@ -109,7 +101,7 @@ class Statistics(NamedTuple):
     agreement: jax.Array
 
 
-def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, moment: Moment) -> tuple[Direction, ScaleFreeState]:
+def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, moment: Moment) -> tuple[jax.Array, ScaleFreeState]:
     free = jnp.exp(jnp.minimum(theta["log_1_minus_decays"], 0.0))
     fast, slow, second = (
         s.astype(jnp.float32) + f * (x - s.astype(jnp.float32)) for s, f, x in zip(state[:3], free, (g, g, g * g), strict=True)
@@ -122,17 +114,13 @@ def _step(theta: PyTree, g: jax.Array, p: jax.Array, state: ScaleFreeState, mome
     (raw,) = apply_mlp(theta["network"], [*features, *scalars], jnp.concatenate([scales, jnp.ones(NUMBERS)]))
     raw = jnp.broadcast_to(raw, g.shape)
     gain = jnp.exp(2.0 * jnp.tanh(jnp.dot(numbers, theta["gain"]) + theta["gain_bias"]))
-    level, seen = state.level, numbers
+    level = state.level
     if "drift" in theta:
-        before = state.level._replace(first=jnp.where(moment.count == 0, stats.weights, state.level.first))
-        level, seen = _follow(theta, before, numbers, _turn(g, state.fast.astype(jnp.float32), stats))
+        level = _follow(theta, state.level, numbers, _turn(g, state.fast.astype(jnp.float32), stats))
         gain = gain * jnp.exp(level.log)
     size = jnp.where(stats.second > 0, gain * jax.lax.rsqrt(mean_product(raw, raw) + SMALLEST), 0.0)
     kept = [x.astype(s.dtype) for x, s in zip((fast, slow, second), state[:3], strict=True)]
-    direction = size * raw
-    if "decay" in theta:
-        direction = Shrinking(direction, _own_decay(theta, seen, level, stats.weights))
-    return direction, ScaleFreeState(kept[0], kept[1], kept[2], level)
+    return size * raw, ScaleFreeState(kept[0], kept[1], kept[2], level)
 
 
 def _statistics(g: jax.Array, p: jax.Array, fast: jax.Array, slow: jax.Array, second: jax.Array) -> Statistics:
@@ -159,18 +147,12 @@ def _numbers(stats: Statistics, weights: jax.Array, ndim: int) -> jax.Array:
     )
 
 
-def _follow(theta: PyTree, level: Level, numbers: jax.Array, turn: jax.Array) -> tuple[Level, jax.Array]:
-    """The level after one more cosine, and what it looked at."""
+def _follow(theta: PyTree, level: Level, numbers: jax.Array, turn: jax.Array) -> Level:
+    """The level after one more cosine."""
     mean, square = (x + (1.0 - MEMORY) * (new - x) for x, new in ((level.turn, turn), (level.square, turn * turn)))
     seen = jnp.concatenate([numbers, jnp.stack([turn, mean * jax.lax.rsqrt(square + SMALLEST)])])
     change = SPEED * jnp.tanh(jnp.dot(seen, theta["drift"]) + theta["drift_bias"])
-    return Level(jnp.clip(level.log + change, -LIMIT, LIMIT), mean, square, level.first), seen
-
-
-def _own_decay(theta: PyTree, seen: jax.Array, level: Level, weights: jax.Array) -> jax.Array:
-    """Weight decay, for a learning rate of its own, of weights that have grown since the first step: f32[]."""
-    log = jnp.dot(jnp.append(seen, level.log / LIMIT), theta["decay"]) + theta["decay_bias"]
-    return jnp.exp(jnp.clip(log, LEAST, MOST)) * jnp.maximum(1.0 - _ratio(level.first, weights), 0.0)
+    return Level(jnp.clip(level.log + change, -LIMIT, LIMIT), mean, square)
 
 
 def _turn(g: jax.Array, before: jax.Array, stats: Statistics) -> jax.Array:

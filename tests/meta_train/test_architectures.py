@@ -24,13 +24,12 @@ SPECS = [
     "scale_free?hidden=2",
     "scale_free?hidden=2&bf16=1",
     "scale_free?hidden=2&adaptive=1",
-    "scale_free?hidden=2&adaptive=1&decay=1",
     "sgd",
     "small_fc?hidden=2",
     "structured?hidden=3",
     "velo?hidden=3&bases=2&units=2",
 ]
-SCALE_FREE = ["scale_free?hidden=2", "scale_free?hidden=2&adaptive=1", "scale_free?hidden=2&adaptive=1&decay=1"]
+SCALE_FREE = ["scale_free?hidden=2", "scale_free?hidden=2&adaptive=1"]
 SHAPES = {"matrix": (4, 3), "vector": (3,), "scalar": ()}
 
 
@@ -204,10 +203,7 @@ def test_program_is_the_rule(rule: str) -> None:
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7), a, b)
 
 
-@pytest.mark.parametrize(
-    ("spec", "count"),
-    [("celo2", 347), ("scale_free", 223), ("scale_free?adaptive=1", 230), ("scale_free?adaptive=1&decay=1", 238), ("sgd", 2), ("adam", 8)],
-)
+@pytest.mark.parametrize(("spec", "count"), [("celo2", 347), ("scale_free", 223), ("scale_free?adaptive=1", 230), ("sgd", 2), ("adam", 8)])
 def test_number_of_weights(spec: str, count: int) -> None:
     assert sum(x.size for x in jax.tree.leaves(jax.eval_shape(load(spec).init, jax.random.key(0)))) == count
 
@@ -227,29 +223,6 @@ def test_an_adaptive_rate_grows_while_gradients_agree_and_shrinks_while_they_tur
     seen = np.sqrt(1.0 - 0.9 ** np.arange(1, 20))  # mean over root mean square of k ones after none
     assert sizes["stay"][-1] / sizes["stay"][0] == pytest.approx(np.exp(0.1 * np.tanh(0.55 * seen).sum()), rel=1e-3)
     assert sizes["turn"][-1] < 0.5 * sizes["turn"][0]
-
-
-def test_own_decay_takes_back_what_weights_have_grown_and_obeys_mask_and_multipliers() -> None:
-    """Without gradients the step is - rate x (own + user's decay) x weights; own decay is 1 - (first size / size now)^2 of its strength."""
-    optimizer = load("scale_free?hidden=2&adaptive=1&decay=1")
-    theta = {**optimizer.init(jax.random.key(0)), "decay": jnp.zeros(7), "decay_bias": jnp.asarray(np.log(0.5), jnp.float32)}
-    params, still = trees(0), jax.tree.map(jnp.zeros_like, trees(0))
-    tx = optimizer.transform(
-        theta,
-        learning_rate=0.1,
-        weight_decay=0.07,
-        mask={"matrix": True, "vector": False, "scalar": True},
-        scales=Scales(decay={"matrix": 3.0, "vector": 3.0, "scalar": 1.0}),
-    )
-    updates, state = tx.update(still, tx.init(params), params)
-    np.testing.assert_allclose(updates["matrix"], -0.1 * 3.0 * 0.07 * params["matrix"], rtol=1e-5)
-    grown = jax.tree.map(lambda p: 2.0 * p, params)
-    updates, state = tx.update(still, state, grown)
-    np.testing.assert_allclose(updates["matrix"], -0.1 * 3.0 * (0.5 * 0.75 + 0.07) * grown["matrix"], rtol=1e-5)
-    np.testing.assert_allclose(updates["scalar"], -0.1 * (0.5 * 0.75 + 0.07) * grown["scalar"], rtol=1e-5)
-    assert not np.any(updates["vector"])
-    updates, _ = tx.update(still, state, jax.tree.map(lambda p: 0.5 * p, params))
-    np.testing.assert_allclose(updates["scalar"], -0.1 * 0.07 * 0.5 * params["scalar"], rtol=1e-5)
 
 
 def test_registry_knows_every_field() -> None:
