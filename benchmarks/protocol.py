@@ -3,24 +3,29 @@
 Both sides make the same trainings: for every rule and task each learning rate and hyperparameter variant of the protocol, both
 schedules, then the fresh seeds. The loop jits one training step for each rule and task (rate and hyperparameters are arguments, so
 that it compiles once), calls it from Python, and measures losses when the protocol does. It takes optax's own optimizer where this file
-knows one and else our compiled rule, which is an optax transformation too. One run on one core each, nothing cached; seconds are those of
-the processor, which other work on the machine disturbs least. The unit is (rule × task × step) of trainings a second. `--rules standard`
-takes the rules of that preset which the interpreter runs, `--tasks standard` its tasks with their steps. `--sample N` measures N of the
-rules, evenly spaced, on an interpreter for all of them, and counts each as many times as it stands for; compilation, which happens
-once for a task, is told apart by measuring the first rule twice.
+knows one and else our compiled rule, which is an optax transformation too. Nothing is cached. The unit is (rule × task × step) of
+trainings a second. `--rules standard` takes the rules of that preset which the interpreter runs, `--tasks standard` its tasks with their
+steps. `--sample N` measures N of the rules, evenly spaced, on an interpreter for all of them, and counts each as many times as it stands
+for; compilation, which happens once for a task, is told apart by measuring the first rule twice.
+Both sides have one core, and seconds are those of the processor, which other work on the machine disturbs least. With `--workers N` they
+are those of the clock: N processes of one core each do the protocol's work at the same time, as `discover leaderboard` has it done, and
+the loop, one process, has all cores for its operations.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from discover.bench.timing import machine, one_core
+from discover.cores import pin_process, visible_cores
 
 RULES = ("sgd", "momentum", "adam", "adamw", "nadam", "lion", "rmsprop", "adabelief")
 TASKS = ("digits_mlp", "wine_softmax", "noisy_quadratic")
@@ -98,14 +103,28 @@ def looped(task_name: str, steps: int, rule: str, requests: list[Any], protocol:
     return found
 
 
+class Ours(NamedTuple):
+    """The protocol's side of a task: seconds of compilation and of each rule, and each rule's requests and (validation, test) losses."""
+
+    compilation: float
+    seconds: list[float]
+    asked: list[list[Any]]
+    answers: list[list[tuple[float, float]]]
+
+
 def main() -> None:
     """Print both times, their ratio and how far apart the losses are that both sides measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rules", nargs="*", default=RULES, help="names, or: standard")
     parser.add_argument("--tasks", nargs="*", default=TASKS, help="names, or: standard")
     parser.add_argument("--sample", type=int, help="how many of the rules are measured; all by default")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the protocol's side")
     chosen = parser.parse_args()
-    one_core()
+    cores = visible_cores()
+    if not 1 <= chosen.workers <= len(cores):
+        parser.error(f"--workers is {chosen.workers}, allowed: 1 to {len(cores)}, one for each core")
+    if chosen.workers == 1:
+        one_core()
     from discover.evaluate.measure import interpreted
     from discover.evaluate.presets import PRESETS
     from search_space import zoo
@@ -117,7 +136,9 @@ def main() -> None:
     if count < 1:
         parser.error(f"--sample is {chosen.sample}, allowed: 1 to {len(rules)}")
     measured = [rules[i * len(rules) // count] for i in range(count)]
-    totals = [_compare(task, steps, measured, rules) for task, steps in plans]
+    several = cores[: chosen.workers] if chosen.workers > 1 else []
+    pools = [ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), pin_process, (core,)) for core in several]
+    totals = [_compare(task, steps, measured, rules, pools) for task, steps in plans]
     ours, theirs = (sum(column) for column in zip(*(t[:2] for t in totals), strict=True))
     work = sum(t[2] for t in totals)
     mean = math.exp(statistics.fmean(math.log(t[1] / t[0]) for t in totals))
@@ -127,33 +148,45 @@ def main() -> None:
     )
 
 
-def _compare(task: str, steps: int, measured: list[str], rules: list[str]) -> tuple[float, float, float]:
-    """Processor seconds of the protocol and of the loop for all `rules`, from those that are measured, and the steps that were made."""
+def _compare(task: str, steps: int, measured: list[str], rules: list[str], pools: list[Executor]) -> tuple[float, float, float]:
+    """Seconds of the protocol and of the loop for all `rules`, from those that are measured, and the steps that were made."""
+    from discover.evaluate.protocol import Protocol
+
+    protocol, share = Protocol(), len(rules) / len(measured)
+    clock = time.perf_counter if pools else time.process_time
+    if pools:
+        found = [f.result() for f in [pool.submit(_ours, task, steps, measured, rules, True) for pool in pools]]
+    else:
+        found = [_ours(task, steps, measured, rules, False)]
+    theirs = 0.0
+    for number, rule in enumerate(measured):
+        begin = clock()
+        loop = looped(task, steps, rule, found[0].asked[number], protocol)
+        others = clock() - begin
+        theirs += share * others
+        seconds = statistics.fmean(f.seconds[number] for f in found)
+        print(f"{task:26s} {rule:14s} {seconds:8.2f} s {others:8.2f} s   {_difference(found[0].answers[number], loop)}", flush=True)
+    each = [f.compilation + share * sum(f.seconds) for f in found]
+    ours = statistics.fmean(each) / len(each)  # at the same time they did the work as often as they are many
+    print(f"{task}: {theirs / ours:.1f} ×, the interpreter's compilation {found[0].compilation:.1f} s", flush=True)
+    return ours, theirs, len(rules) * 2.0 * protocol.trainings * steps
+
+
+def _ours(task: str, steps: int, measured: list[str], rules: list[str], wall: bool) -> Ours:
+    """The protocol on a task, with an interpreter for all `rules`, in seconds of the clock or of the processor."""
     from discover.evaluate.measure import Trainer
     from discover.evaluate.protocol import Protocol
     from search_space import zoo
 
-    protocol = Protocol()
-    trainer = Trainer(task, steps, protocol, SEED, tuple(map(zoo.text, rules)))
-    compiling = _ours(trainer, measured[0])[0]
-    ours = theirs = compilation = 0.0
-    for rule in measured:
-        seconds, asked, answers = _ours(trainer, rule)
-        begin = time.process_time()
-        loop = looped(task, steps, rule, asked, protocol)
-        others = time.process_time() - begin
-        ours, theirs = ours + seconds, theirs + others
-        if rule == measured[0]:
-            compilation = max(0.0, compiling - seconds)
-        print(f"{task:26s} {rule:14s} {seconds:8.2f} s {others:8.2f} s   {_difference(answers, loop)}", flush=True)
-    share = len(rules) / len(measured)
-    ours, theirs = compilation + share * ours, share * theirs
-    print(f"{task}: {theirs / ours:.1f} ×, the interpreter's compilation {compilation:.1f} s", flush=True)
-    return ours, theirs, len(rules) * 2.0 * protocol.trainings * steps
+    clock = time.perf_counter if wall else time.process_time
+    trainer = Trainer(task, steps, Protocol(), SEED, tuple(map(zoo.text, rules)))
+    compiling = _cells(trainer, measured[0], clock)[0]
+    seconds, asked, answers = (list(column) for column in zip(*(_cells(trainer, rule, clock) for rule in measured), strict=True))
+    return Ours(max(0.0, compiling - seconds[0]), seconds, asked, answers)
 
 
-def _ours(trainer: Any, rule: str) -> tuple[float, list[Any], list[tuple[float, float]]]:
-    """Processor seconds of the protocol for a rule, its requests, and (validation, test) losses of their members."""
+def _cells(trainer: Any, rule: str, clock: Callable[[], float]) -> tuple[float, list[Any], list[tuple[float, float]]]:
+    """Seconds of the protocol for a rule, its requests, and (validation, test) losses of their members."""
     from discover.evaluate.jobs import hypers_of
     from discover.evaluate.trials import cells
     from search_space import zoo
@@ -167,9 +200,9 @@ def _ours(trainer: Any, rule: str) -> tuple[float, list[Any], list[tuple[float, 
         answers.extend(pair for answer in found for pair in zip(answer.valid, answer.test, strict=True))
         return found
 
-    begin = time.process_time()
+    begin = clock()
     cells(trainer.protocol, hypers_of(zoo.text(rule)), SEED, measure)
-    return time.process_time() - begin, asked, answers
+    return clock() - begin, asked, answers
 
 
 def _difference(mine: list[tuple[float, float]], theirs: list[tuple[float, ...]]) -> str:
