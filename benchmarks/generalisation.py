@@ -3,7 +3,8 @@
 The protocol is `benchmarks.generalisation_protocol`. NAME is what the table calls it, WEIGHTS a folder that `discover meta-train` wrote or
 a name of shipped weights, PARAMETRISATION one of mup (the tables of `search_space.mup`), mulo (the same without the gradient's pre-scale,
 as arXiv 2406.00153 publishes it) and sp (none). Results are appended to FILE as lines of JSON; a cell that is there is not run again, so
-that a run that was stopped continues. `--part growth|heldout`, `--share I/N` (every N-th cell, for N processes), `--table` prints.
+that a run that was stopped continues; a copy of `benchmarks/generalisation_adam.jsonl` as FILE spares the hour that Adam's rows take.
+`--part growth|heldout`, `--share I/N` (every N-th cell, for N processes), `--table` prints.
 """
 
 from __future__ import annotations
