@@ -50,6 +50,12 @@ def test_unknown_split_is_refused():
         data.digits().part("dev")
 
 
+def test_digits_are_those_of_the_library():
+    for mine, theirs in zip(data._digits(), load_digits(return_X_y=True), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_digits_are_read_without_the_library_they_come_with():
     """Every process that trains on them would wait for its import."""
     code = "import sys; from tasks import data; print(data.digits().train.x.shape, 'sklearn' in sys.modules)"
