@@ -33,7 +33,7 @@ SPECS = (
     "scale_free?hidden=4&bf16=1",
 )
 LIMIT, MOONSHOT = 12.0, 4.0
-STEPS = 5  # in a row
+STEPS = 5
 TRANSIENT = 32.0
 PARAMETERS = sum(math.prod(shape) for shape in SHAPES.values())
 
